@@ -1,0 +1,159 @@
+//! What a declared region looks like to the program: plain tables with the lifetime of the program.
+//!
+//! The tables are generated; everything that ranges over regions (store, verbs, commands, effects) reads them and
+//! knows no region by name.
+
+use crate::effect::Effect;
+
+/// One region of the reserved space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegionDecl {
+    /// Name, in lower case with underscores; unique.
+    pub name: &'static str,
+    /// The command is `fim-<command>`; `None` for a region that only the program itself changes.
+    pub command: Option<&'static str>,
+    /// First byte, counted from the start of the reserved space.
+    pub offset: u64,
+    /// Bytes of the region: two equal slots.
+    pub size: u64,
+    /// How a value becomes bytes, and with it which verbs the command has.
+    pub encoding: Encoding,
+    /// The encoded value of a fresh image, and of a region that is newer than the image.
+    pub default: &'static [u8],
+    /// One line for lists of commands.
+    pub summary: &'static str,
+    /// What `--help` prints.
+    pub docs: &'static str,
+    /// What the value does to the container when it starts. Effects of one bit or choice live there.
+    pub effects: &'static [Effect],
+}
+
+/// How the value of a region becomes bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// On or off: one byte, 1 or 0.
+    Flag,
+    /// One of the declared names, stored as its UTF-8 bytes.
+    Choice(&'static [ChoiceDecl]),
+    /// A set of named bits, stored as a u64, little endian.
+    Bits(&'static BitsDecl),
+    /// An optional text: nothing when unset, else the byte 1 and at most `max` bytes of UTF-8.
+    Text {
+        /// The longest text in bytes.
+        max: u32,
+    },
+    /// Texts by name: repeated (u32 length, key, u32 length, value), little endian, sorted by key.
+    Map,
+    /// Records in the order in which they were added: repeated (u32 length, record).
+    List(&'static [Field]),
+    /// An optional record: nothing when unset, else each field as (u32 length, bytes), in declared order.
+    Record(&'static [Field]),
+    /// Bytes as they are.
+    Blob,
+}
+
+/// One name that a choice can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChoiceDecl {
+    /// What is typed and stored.
+    pub name: &'static str,
+    /// What `show` prints.
+    pub output: &'static str,
+    /// One line of help.
+    pub summary: &'static str,
+    /// What choosing it does to the container.
+    pub effects: &'static [Effect],
+}
+
+/// The bits of a `bits` region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BitsDecl {
+    /// The bits, by number.
+    pub bits: &'static [BitDecl],
+    /// Names for several bits at once.
+    pub groups: &'static [GroupDecl],
+}
+
+/// One named bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BitDecl {
+    /// Place in the u64, 0 to 63.
+    pub number: u8,
+    /// What is typed and listed.
+    pub name: &'static str,
+    /// One line of help.
+    pub summary: &'static str,
+    /// What the book and the help say of it.
+    pub docs: &'static str,
+    /// What the container gets when the bit is set.
+    pub effects: &'static [Effect],
+    /// What the container gets when the bit is not set.
+    pub otherwise: &'static [Effect],
+}
+
+/// A name for several bits, which stands alone: it cannot be combined with other names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupDecl {
+    /// What is typed.
+    pub name: &'static str,
+    /// The bits that it means.
+    pub mask: u64,
+    /// One line of help.
+    pub summary: &'static str,
+}
+
+/// One field of a record. Declared order is the order of the bytes and of the arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Name of the field, of its placeholder and of its argument.
+    pub name: &'static str,
+    /// Key in what `list` and `show` print.
+    pub output: &'static str,
+    /// What it holds.
+    pub kind: FieldKind,
+    /// What `show` prints while the record is unset.
+    pub unset: Option<&'static str>,
+    /// One line of help.
+    pub summary: &'static str,
+}
+
+/// What a field of a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    /// UTF-8 without NUL.
+    Text,
+    /// One of the names.
+    Choice(&'static [&'static str]),
+    /// A u64, little endian.
+    Number,
+    /// Any number of texts: repeated (u32 length, UTF-8). Takes the remaining arguments.
+    Texts,
+}
+
+impl RegionDecl {
+    /// Bytes of one of the two slots.
+    #[must_use]
+    pub const fn slot_size(&self) -> u64 {
+        self.size / 2
+    }
+
+    /// The first byte after the region, counted from the start of the reserved space.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.offset + self.size
+    }
+}
+
+impl BitsDecl {
+    /// The bit of that name.
+    #[must_use]
+    pub fn bit(&self, name: &str) -> Option<&'static BitDecl> {
+        self.bits.iter().find(|bit| bit.name == name)
+    }
+
+    /// The group of that name.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&'static GroupDecl> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+}

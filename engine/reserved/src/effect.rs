@@ -1,0 +1,155 @@
+//! What a setting does to the container, as declared: the nouns of plan steps with placeholders in them.
+//!
+//! `{value}`, `{key}` and `{field}` are placeholders for the value of the region; `$NAME` names a variable of the host
+//! and is expanded when the container starts. [`crate::active::active`] turns these into what a value switches on.
+
+/// A declared effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// A path of the host appears in the container.
+    Bind {
+        /// Path on the host.
+        source: &'static str,
+        /// Path in the container.
+        target: &'static str,
+        /// What the container may do with it.
+        access: AccessDecl,
+        /// What happens when the host has no such path.
+        missing: Missing,
+        /// `source` is a pattern (`*`, `?` in the last component) and `target` the same for every path that matches.
+        glob: bool,
+    },
+    /// A variable is set in the container.
+    Setenv {
+        /// Name of the variable.
+        name: &'static str,
+        /// Its value.
+        value: &'static str,
+    },
+    /// An empty filesystem in memory.
+    Tmpfs {
+        /// Path in the container.
+        target: &'static str,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Path of the link in the container.
+        link: &'static str,
+        /// What it points to.
+        target: &'static str,
+    },
+    /// A namespace of the host is kept instead of a new one.
+    Share {
+        /// Which one.
+        namespace: Namespace,
+    },
+    /// The effects once for every entry of a map or record of a list.
+    ForEach {
+        /// What each brings.
+        effects: &'static [Effect],
+    },
+    /// The effects, when all conditions hold.
+    When {
+        /// All of these must hold.
+        conditions: &'static [Condition],
+        /// What happens then.
+        effects: &'static [Effect],
+    },
+}
+
+/// What a container may do with a bound path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    Ro,
+    /// Read and write.
+    Rw,
+    /// Read and write, device nodes included.
+    Dev,
+}
+
+/// Where the access of a bind is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessDecl {
+    /// In the declaration.
+    Is(Access),
+    /// In the field of that name of each record.
+    Field(&'static str),
+}
+
+/// What happens when a path is not there on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The bind is left out.
+    Skip,
+    /// The container does not start.
+    Fail,
+}
+
+/// A kind of namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namespace {
+    /// User and group ids.
+    User,
+    /// System V and POSIX message queues, shared memory.
+    Ipc,
+    /// Processes.
+    Pid,
+    /// Network devices, addresses, ports.
+    Net,
+    /// Host name.
+    Uts,
+    /// The view of control groups.
+    Cgroup,
+}
+
+/// A condition on the host, the request or the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The variable of that name is set on the host.
+    Env(&'static str),
+    /// The path exists on the host; `$NAME` is expanded in it.
+    Exists(&'static str),
+    /// The program runs as root in the container (`true`) or not (`false`).
+    Root(bool),
+    /// The value of the flag (`on`, `off`) or the choice is this one.
+    Is(&'static str),
+}
+
+impl Access {
+    /// The access of that name: `ro`, `rw` or `dev`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "ro" => Some(Self::Ro),
+            "rw" => Some(Self::Rw),
+            "dev" => Some(Self::Dev),
+            _ => None,
+        }
+    }
+
+    /// `ro`, `rw` or `dev`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ro => "ro",
+            Self::Rw => "rw",
+            Self::Dev => "dev",
+        }
+    }
+}
+
+impl Namespace {
+    /// Lower-case name, as in `/proc/self/ns`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Ipc => "ipc",
+            Self::Pid => "pid",
+            Self::Net => "net",
+            Self::Uts => "uts",
+            Self::Cgroup => "cgroup",
+        }
+    }
+}
