@@ -24,8 +24,9 @@ pub fn expand(template: &str, variable: &dyn Fn(&str) -> Option<String>) -> Expa
         let taken = braced(rest, variable, &mut expansion)
             .or_else(|| plain(rest, variable, &mut expansion));
         let taken = taken.unwrap_or_else(|| {
-            expansion.text.push('$');
-            1
+            let literal = command(rest).unwrap_or(1);
+            expansion.text.push_str(&rest[..literal]);
+            literal
         });
         rest = &rest[taken..];
     }
