@@ -1,1 +1,17 @@
-//! Skeleton.
+//! Layers: read-only directory trees in DwarFS images.
+//!
+//! A layer is packed once ([`pack()`]) and then read in place, inside the image file, for as long as a container runs.
+//! The boot program opens every layer ([`Layer::open`]) while the namespaces are still being made, and answers the
+//! kernel's FUSE requests itself ([`serve()`]): no mount helper and no process per layer.
+//!
+//! What decides the shape of this crate is the time to the first program: opening an image reads its metadata and
+//! parses none of it (tables are bit-packed and indexed in place), blocks are small, and an image is untrusted input:
+//! every index found in it is checked where it is used.
+
+mod layer;
+mod pack;
+mod serve;
+
+pub use layer::{Layer, OpenError, probe};
+pub use pack::{PackError, PackOptions, Packed, Progress, pack};
+pub use serve::{IdMap, ServeError, ServeOptions, Serving, serve};
