@@ -56,35 +56,54 @@ pub enum Active {
     },
 }
 
+/// An effect and what switched it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caused {
+    /// The region, or the region and the name of the bit or choice: `environment`, `permissions network`.
+    pub cause: String,
+    /// The effect.
+    pub effect: Active,
+}
+
 /// The effects that `value` of the region `decl` switches on, in declared order.
 ///
 /// A flag has effects while it is on, a bit while it is set (its `otherwise` while not), a choice those of the chosen
 /// name, everything else while it is not empty. A value of another encoding has none.
 #[must_use]
-pub fn active(decl: &RegionDecl, value: &Value) -> Vec<Active> {
+pub fn active(decl: &RegionDecl, value: &Value) -> Vec<Caused> {
     let scope = Scope {
         value,
         encoding: &decl.encoding,
         entry: None,
     };
     let mut found = Vec::new();
+    let mut collect = |effects: &[Effect], name: Option<&str>| {
+        let mut active = Vec::new();
+        scope.collect(effects, &mut active);
+        found.extend(active.into_iter().map(|effect| Caused {
+            cause: match name {
+                Some(name) => format!("{} {name}", decl.name),
+                None => decl.name.to_owned(),
+            },
+            effect,
+        }));
+    };
     if is_present(value) {
-        scope.collect(decl.effects, &mut found);
+        collect(decl.effects, None);
     }
     match (&decl.encoding, value) {
         (Encoding::Bits(bits), Value::Bits(set)) => {
             for bit in bits.bits {
-                let effects = if set >> bit.number & 1 == 1 {
-                    bit.effects
-                } else {
-                    bit.otherwise
-                };
-                scope.collect(effects, &mut found);
+                let is_set = set >> bit.number & 1 == 1;
+                collect(
+                    if is_set { bit.effects } else { bit.otherwise },
+                    Some(bit.name),
+                );
             }
         }
         (Encoding::Choice(choices), Value::Choice(name)) => {
             for choice in choices.iter().filter(|choice| choice.name == name) {
-                scope.collect(choice.effects, &mut found);
+                collect(choice.effects, Some(choice.name));
             }
         }
         _ => {}
