@@ -1,2 +1,99 @@
-//! Skeleton.
-fn main() {}
+//! The command line of deploy. See the library for what it does.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use deploy::report::Lines;
+use deploy::{DEFAULT_LEVEL, DEFAULT_RESERVED_SIZE, Options};
+
+/// Exit code of an own error, the same as that of an image.
+const FAILED: u8 = 125;
+
+/// Builds an image: one executable file with a root filesystem, its settings and the program that runs it.
+#[derive(Parser)]
+#[command(name = "deploy")]
+struct Arguments {
+    /// What to build: a file of deploy/distributions without its extension, such as `blueprint`
+    distribution: String,
+    /// The directory that `directory` makes an image of
+    source: Option<PathBuf>,
+    /// Name of the image [default: that of the distribution or directory]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where static `bash` and `busybox` are looked for first
+    #[arg(long, value_name = "DIR")]
+    tools: Option<PathBuf>,
+    /// Size of the reserved space
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_RESERVED_SIZE)]
+    reserved_size: u64,
+    /// Where the image is written
+    #[arg(long, value_name = "DIR", default_value = "dist")]
+    out: PathBuf,
+    /// Compression level of the layer, 0 (fast) to 9 (small)
+    #[arg(long, value_name = "0-9", default_value_t = DEFAULT_LEVEL)]
+    level: u8,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            eprintln!(
+                "{}; `deploy --help` says what there is",
+                first.trim_end_matches(':')
+            );
+            return ExitCode::from(FAILED);
+        }
+    };
+    match deploy::build(&options(arguments), &mut Lines::new()) {
+        Ok(built) => {
+            let dir = built
+                .image
+                .parent()
+                .map_or_else(|| ".".into(), |dir| dir.display().to_string());
+            let sums = built.checksum.file_name().unwrap_or_default().display();
+            eprintln!("to check it: (cd {dir} && sha256sum -c {sums})");
+            println!("{}", built.image.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", told(&error));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn options(arguments: Arguments) -> Options {
+    Options {
+        source: arguments.source,
+        name: arguments.name,
+        tools: arguments.tools,
+        reserved_size: arguments.reserved_size,
+        out: arguments.out,
+        level: arguments.level,
+        ..Options::new(arguments.distribution)
+    }
+}
+
+/// An error and its causes in one line. Errors of other crates may tell their cause themselves.
+fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text.replace('\n', " ")
+}

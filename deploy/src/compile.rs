@@ -1,0 +1,279 @@
+//! The compile stage: makes the runtime, the program at the start of every image.
+//!
+//! Cargo decides what must be compiled again. What the program knows from birth is handed over in environment variables; all
+//! of them are the same for the same sources, so that the same sources give the same program.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use serde::Deserialize;
+
+use crate::elf::{Elf, ElfError};
+use crate::file::{self, FileError};
+use crate::timestamp;
+
+/// Package and program that the runtime is.
+const RUNTIME: &str = "flatimage";
+
+/// Separates the words of `CARGO_ENCODED_RUSTFLAGS`.
+const SEPARATOR: &str = "\u{1f}";
+
+/// What is compiled into the runtime.
+pub(crate) struct Inputs<'a> {
+    pub(crate) workspace: &'a Path,
+    pub(crate) distribution: &'a str,
+    /// Bytes.
+    pub(crate) reserved_size: u64,
+    pub(crate) tools_json: &'a Path,
+    pub(crate) meta_json: &'a Path,
+}
+
+/// A compiled runtime.
+pub(crate) struct Runtime {
+    pub(crate) program: Vec<u8>,
+    /// The target it was compiled for.
+    pub(crate) triple: String,
+    /// Whether Cargo had nothing to do.
+    pub(crate) unchanged: bool,
+}
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Cargo could not be started, or did not answer as Cargo does.
+    #[error("cannot ask `{}` for {what}", cargo.display())]
+    Cargo {
+        /// The program that was started.
+        cargo: PathBuf,
+        /// What it was asked for.
+        what: &'static str,
+        /// Why it did not answer.
+        source: std::io::Error,
+    },
+    /// Compiling or linking failed; Cargo has said why.
+    #[error(
+        "the runtime did not compile ({0}), see above; a C compiler and a static C library are needed (`libc6-dev` on Debian, `glibc-static` on Fedora)"
+    )]
+    Failed(ExitStatus),
+    /// The result is no program.
+    #[error("`{}` is no runtime", path.display())]
+    NotAProgram {
+        /// What Cargo made.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ElfError,
+    },
+    /// The result needs libraries of the host.
+    #[error(
+        "`{}` is not static; install the static C library (`libc6-dev` on Debian, `glibc-static` on Fedora)",
+        .0.display()
+    )]
+    Dynamic(PathBuf),
+}
+
+/// The Cargo that runs us, else the one in `PATH`.
+fn cargo() -> PathBuf {
+    env::var_os("CARGO")
+        .unwrap_or_else(|| "cargo".into())
+        .into()
+}
+
+fn unanswered(what: &'static str) -> impl Fn(std::io::Error) -> CompileError {
+    move |source| CompileError::Cargo {
+        cargo: cargo(),
+        what,
+        source,
+    }
+}
+
+/// Where Cargo puts what it makes of the workspace.
+pub(crate) fn target_dir(workspace: &Path) -> Result<PathBuf, CompileError> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+    let unanswered = unanswered("the target directory");
+    let output = command(workspace)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(&unanswered)?;
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).map_err(|error| unanswered(error.into()))?;
+    Ok(metadata.target_directory)
+}
+
+/// Compiles the runtime and makes sure that it is static.
+pub(crate) fn compile(inputs: &Inputs) -> Result<Runtime, CompileError> {
+    let triple = host_triple(inputs.workspace)?;
+    let revision = timestamp::revision(inputs.workspace);
+    let mut cargo = command(inputs.workspace);
+    cargo.args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        RUNTIME,
+        "--bin",
+        RUNTIME,
+    ]);
+    cargo.args([
+        "--target",
+        &triple,
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    if !std::io::stderr().is_terminal() {
+        cargo.arg("--quiet");
+    }
+    let output = cargo
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(inputs.workspace, &triple))
+        .env("FIM_DIST", inputs.distribution)
+        .env("FIM_RESERVED_SIZE", inputs.reserved_size.to_string())
+        .env("FIM_FILE_TOOLS", inputs.tools_json)
+        .env("FIM_FILE_META", inputs.meta_json)
+        .env("FIM_COMMIT", &revision.commit)
+        .env("FIM_TIMESTAMP", &revision.timestamp)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(unanswered("the runtime"))?;
+    if !output.status.success() {
+        return Err(CompileError::Failed(output.status));
+    }
+    let (path, unchanged) = executable(&output.stdout).ok_or_else(|| {
+        unanswered("the runtime")(std::io::Error::other("it named no executable"))
+    })?;
+    let program = file::read(&path)?;
+    match Elf::parse(&program) {
+        Err(source) => Err(CompileError::NotAProgram { path, source }),
+        Ok(elf) if !elf.is_static() => Err(CompileError::Dynamic(path)),
+        Ok(_) => Ok(Runtime {
+            program,
+            triple,
+            unchanged,
+        }),
+    }
+}
+
+/// Cargo, without what a running `cargo run` or `cargo test` tells the program it runs about that program.
+fn command(workspace: &Path) -> Command {
+    let mut command = Command::new(cargo());
+    command.current_dir(workspace).stdin(Stdio::null());
+    for (name, _) in env::vars_os() {
+        let name_text = name.to_string_lossy();
+        let foreign = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "DEP_",
+        ];
+        if foreign.iter().any(|prefix| name_text.starts_with(prefix)) || name_text == "OUT_DIR" {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+fn host_triple(workspace: &Path) -> Result<String, CompileError> {
+    let unanswered = unanswered("the host's target");
+    let output = command(workspace)
+        .arg("-vV")
+        .output()
+        .map_err(&unanswered)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or_else(|| unanswered(std::io::Error::other("it did not say")))
+}
+
+/// The caller's compiler flags and ours. Where the sources and their dependencies lie on this host is kept out of the program.
+fn flags(workspace: &Path, triple: &str) -> OsString {
+    let words = |name: &str| {
+        let value = env::var_os(name)?.into_string().ok()?;
+        let words: Vec<&str> = value.split_whitespace().collect();
+        Some(words.join(SEPARATOR).into())
+    };
+    let of_target = triple.to_uppercase().replace(['-', '.'], "_");
+    // In the order in which Cargo itself looks for them.
+    let theirs: Option<OsString> = env::var_os("CARGO_ENCODED_RUSTFLAGS")
+        .or_else(|| words("RUSTFLAGS"))
+        .or_else(|| words(&format!("CARGO_TARGET_{of_target}_RUSTFLAGS")));
+    let mut flags: Vec<OsString> = theirs
+        .filter(|flags| !flags.is_empty())
+        .into_iter()
+        .collect();
+    flags.extend(["-C", "target-feature=+crt-static"].map(OsString::from));
+    flags.extend(remap(workspace, "/flatimage"));
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    flags.extend(home.into_iter().flat_map(|home| remap(&home, "/cargo")));
+    flags.join(OsStr::new(SEPARATOR))
+}
+
+fn remap(from: &Path, to: &str) -> [OsString; 2] {
+    let mut pair = from.as_os_str().to_owned();
+    pair.push("=");
+    pair.push(to);
+    ["--remap-path-prefix".into(), pair]
+}
+
+/// The program that a build made and whether it was there already, out of Cargo's messages (one JSON object a line).
+fn executable(messages: &[u8]) -> Option<(PathBuf, bool)> {
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(default)]
+        fresh: bool,
+        executable: Option<PathBuf>,
+        target: Option<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    messages
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
+        .filter(|message| {
+            message
+                .target
+                .as_ref()
+                .is_some_and(|target| target.name == RUNTIME)
+        })
+        .find_map(|message| Some((message.executable?, message.fresh)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_told_from_the_other_things_that_cargo_makes() {
+        let messages = br#"{"reason":"compiler-artifact","target":{"name":"nix"},"fresh":true,"executable":null}
+{"reason":"compiler-artifact","target":{"name":"flatimage"},"fresh":true,"executable":null}
+{"reason":"compiler-artifact","target":{"name":"flatimage"},"fresh":false,"executable":"/t/flatimage"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(executable(messages), Some(("/t/flatimage".into(), false)));
+        assert_eq!(executable(b"not JSON\n"), None);
+    }
+
+    #[test]
+    fn the_flags_make_it_static_and_name_no_place_of_this_host() {
+        let flags = flags(Path::new("/home/me/a b"), "x86_64-unknown-linux-gnu");
+        let flags = flags.into_string().unwrap();
+        let words: Vec<&str> = flags.split(SEPARATOR).collect();
+        assert!(
+            words
+                .windows(2)
+                .any(|pair| pair == ["-C", "target-feature=+crt-static"])
+        );
+        assert!(words.contains(&"/home/me/a b=/flatimage"));
+    }
+}

@@ -1,0 +1,225 @@
+//! The tools stage: the programs that every image carries beside its root filesystem.
+//!
+//! `bash` and the applets of `busybox` are in every container, whatever the root filesystem lacks. They are static, so that
+//! they run in any root. Each comes from the first place that has it: the directory given with `--tools`, `PATH`, the host's
+//! package client. They are compressed one by one, so that the runtime unpacks what it needs, and described by two files that
+//! are compiled into it: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]).
+
+mod apt;
+mod find;
+pub mod manifest;
+
+use std::path::{Path, PathBuf};
+
+use crate::digest::{self, Inputs, Stamp};
+use crate::elf::ElfError;
+use crate::file::{self, FileError};
+use find::{Found, Search};
+use manifest::Directory;
+
+/// Compression level of the tools. They are compressed once and unpacked at every first start, and zstd unpacks all levels
+/// equally fast.
+const LEVEL: i32 = 19;
+
+/// A tool that every image carries.
+pub(crate) struct Wanted {
+    pub(crate) name: &'static str,
+    pub(crate) directory: Directory,
+    /// SPDX expression.
+    pub(crate) licence: &'static str,
+    /// Arguments that make it print its version in the first line.
+    version: &'static [&'static str],
+    /// Arguments that make it list the names it answers to; `None` when it has but one.
+    applets: Option<&'static [&'static str]>,
+    /// The Debian package that has it static, and where in it.
+    package: &'static str,
+    packaged: &'static [&'static str],
+}
+
+const WANTED: [Wanted; 2] = [
+    Wanted {
+        name: "bash",
+        directory: Directory::Bin,
+        licence: "GPL-3.0-or-later",
+        version: &["--version"],
+        applets: None,
+        package: "bash-static",
+        packaged: &["bin/bash-static", "usr/bin/bash-static"],
+    },
+    Wanted {
+        name: "busybox",
+        directory: Directory::Sbin,
+        licence: "GPL-2.0-only",
+        version: &["--help"],
+        applets: Some(&["--list"]),
+        package: "busybox-static",
+        packaged: &["bin/busybox", "usr/bin/busybox"],
+    },
+];
+
+/// Why the tools could not be gathered.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolsError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file of the given directory is no program.
+    #[error("`{}` cannot be a tool; give a static program for this machine", path.display())]
+    NotAProgram {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ElfError,
+    },
+    /// A program of the given directory needs the host's libraries, or another machine.
+    #[error("`{}` is {what}; give a static program for this machine", path.display())]
+    Unfit {
+        /// The program.
+        path: PathBuf,
+        /// What makes it unfit.
+        what: &'static str,
+    },
+    /// A program does not answer as the tool it should be would.
+    #[error("`{}` does not answer to `{arguments}` as `{name}` does; give another one with `--tools DIR`", path.display())]
+    Mute {
+        /// The program.
+        path: PathBuf,
+        /// The tool it should be.
+        name: &'static str,
+        /// What it was asked.
+        arguments: String,
+    },
+    /// Neither the directory nor `PATH` has it, and the host has no package client that could get it.
+    #[error(
+        "no static {0} on this host and no `apt-get` to fetch it; put it into a directory and give that with `--tools DIR`"
+    )]
+    Nowhere(String),
+    /// The package client was asked and did not deliver.
+    #[error(
+        "`{command}` failed: {answer}; mend that, or give static `bash` and `busybox` with `--tools DIR`"
+    )]
+    Fetch {
+        /// The command as typed.
+        command: String,
+        /// The last line it printed.
+        answer: String,
+    },
+    /// A package came without the program it is known for.
+    #[error("package `{package}` has no `{name}`; give one with `--tools DIR`")]
+    Package {
+        /// The package.
+        package: &'static str,
+        /// The program.
+        name: &'static str,
+    },
+    /// The compressor failed.
+    #[error("cannot compress `{name}`")]
+    Compress {
+        /// The tool.
+        name: &'static str,
+        /// What the compressor answered.
+        source: std::io::Error,
+    },
+}
+
+/// The tools, ready to be compiled in and assembled.
+pub(crate) struct Tools {
+    /// All tools, compressed, one after the other.
+    pub(crate) blob: PathBuf,
+    /// What the runtime needs to unpack them.
+    pub(crate) tools_json: PathBuf,
+    /// Where they came from.
+    pub(crate) meta_json: PathBuf,
+    /// A line for the user.
+    pub(crate) summary: String,
+    /// Whether nothing had to be done.
+    pub(crate) unchanged: bool,
+}
+
+/// Gathers the tools into `cache`. `given` is the directory of `--tools`.
+pub(crate) fn gather(cache: &Path, given: Option<&Path>) -> Result<Tools, ToolsError> {
+    let path = std::env::var_os("PATH");
+    let search = Search {
+        given,
+        path: path.as_deref(),
+        run: &find::run,
+    };
+    let found = find_or_fetch(cache, &search)?;
+    let dir = cache.join("tools");
+    file::create_dir(&dir)?;
+    let tools = Tools {
+        blob: dir.join("tools.blob"),
+        tools_json: dir.join("tools.json"),
+        meta_json: dir.join("meta.json"),
+        summary: summary(&found),
+        unchanged: false,
+    };
+    let inputs = inputs(&found);
+    let stamp = Stamp::at(dir.join("stamp"));
+    let outputs = [&tools.blob, &tools.tools_json, &tools.meta_json];
+    if stamp.says(&inputs) && outputs.iter().all(|path| path.is_file()) {
+        return Ok(Tools {
+            unchanged: true,
+            ..tools
+        });
+    }
+    stamp.clear()?;
+    let (blob, entries) = compress(&found)?;
+    file::write_changed(&tools.blob, &blob)?;
+    file::write_changed(&tools.tools_json, &manifest::tools_json(&entries))?;
+    file::write_changed(&tools.meta_json, &manifest::meta_json(&found))?;
+    stamp.set(&inputs)?;
+    Ok(tools)
+}
+
+fn find_or_fetch(cache: &Path, search: &Search) -> Result<Vec<Found>, ToolsError> {
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for wanted in &WANTED {
+        match find::find(wanted, search)? {
+            Some(tool) => found.push(tool),
+            None => missing.push(wanted),
+        }
+    }
+    found.extend(apt::fetch(cache, &missing, search)?);
+    found.sort_by_key(|tool| tool.wanted.name);
+    Ok(found)
+}
+
+fn inputs(found: &[Found]) -> digest::Sum {
+    let mut inputs = Inputs::of_stage("tools 1");
+    for tool in found {
+        inputs.add(tool.wanted.name);
+        inputs.add(&tool.source);
+        inputs.add(&tool.version);
+        inputs.add(tool.links.join("\n"));
+        inputs.add(&tool.program);
+    }
+    inputs.finish()
+}
+
+fn compress(found: &[Found]) -> Result<(Vec<u8>, Vec<manifest::ToolEntry>), ToolsError> {
+    let mut blob = Vec::new();
+    let mut entries = Vec::new();
+    for tool in found {
+        let name = tool.wanted.name;
+        let compressed = zstd::bulk::compress(&tool.program, LEVEL)
+            .map_err(|source| ToolsError::Compress { name, source })?;
+        entries.push(manifest::ToolEntry {
+            name: name.to_owned(),
+            directory: tool.wanted.directory,
+            offset: blob.len() as u64,
+            compressed_size: compressed.len() as u64,
+            size: tool.program.len() as u64,
+            sha256: digest::hex(&digest::of(&tool.program)),
+            links: tool.links.clone(),
+        });
+        blob.extend_from_slice(&compressed);
+    }
+    Ok((blob, entries))
+}
+
+fn summary(found: &[Found]) -> String {
+    let tool = |tool: &Found| format!("{} {} ({})", tool.wanted.name, tool.version, tool.source);
+    found.iter().map(tool).collect::<Vec<_>>().join(", ")
+}
