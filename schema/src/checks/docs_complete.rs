@@ -1,0 +1,102 @@
+//! Whatever people can type is described: summaries are one line, docs are there.
+
+use crate::report::Report;
+use crate::source::{Argument, Encoding, Field, Source};
+
+pub fn check(source: &Source, report: &mut Report) {
+    for placed in &source.regions {
+        let (path, region) = (&placed.path, &placed.item);
+        summary(report, path, &region.summary);
+        docs(report, path, &region.docs);
+        let encoding = format!("{path}.encoding");
+        match &region.encoding {
+            Encoding::Bits(bits) => {
+                for (place, bit) in bits.bits.iter().enumerate() {
+                    let path = format!("{encoding}.bits.bits[{place}]");
+                    summary(report, &path, &bit.summary);
+                    docs(report, &path, &bit.docs);
+                }
+                for (place, group) in bits.groups.iter().enumerate() {
+                    summary(
+                        report,
+                        &format!("{encoding}.bits.groups[{place}]"),
+                        &group.summary,
+                    );
+                }
+            }
+            Encoding::Choice(choices) => {
+                for (place, choice) in choices.iter().enumerate() {
+                    summary(
+                        report,
+                        &format!("{encoding}.choice[{place}]"),
+                        &choice.summary,
+                    );
+                }
+            }
+            Encoding::List(fields) => {
+                each_field(report, &format!("{encoding}.list"), &fields.fields)
+            }
+            Encoding::Record(fields) => {
+                each_field(report, &format!("{encoding}.record"), &fields.fields)
+            }
+            Encoding::Flag | Encoding::Text(_) | Encoding::Map | Encoding::Blob => {}
+        }
+    }
+    for placed in &source.actions {
+        let (path, action) = (&placed.path, &placed.item);
+        summary(report, path, &action.summary);
+        docs(report, path, &action.docs);
+        each_argument(report, path, &action.arguments);
+        for (place, verb) in action.verbs.iter().enumerate() {
+            let path = format!("{path}.verbs[{place}]");
+            summary(report, &path, &verb.summary);
+            each_argument(report, &path, &verb.arguments);
+        }
+    }
+}
+
+fn each_field(report: &mut Report, path: &str, fields: &[Field]) {
+    for (place, field) in fields.iter().enumerate() {
+        summary(report, &format!("{path}.fields[{place}]"), &field.summary);
+    }
+}
+
+fn each_argument(report: &mut Report, path: &str, arguments: &[Argument]) {
+    for (place, argument) in arguments.iter().enumerate() {
+        summary(
+            report,
+            &format!("{path}.arguments[{place}]"),
+            &argument.summary,
+        );
+    }
+}
+
+fn summary(report: &mut Report, path: &str, text: &str) {
+    let at = format!("{path}.summary");
+    let text = text.trim_end();
+    if text.is_empty() {
+        report.add(&at, "a summary is empty", "say in one line what it is for");
+    } else if text.contains('\n') {
+        report.add(
+            &at,
+            "a summary has more than one line",
+            "keep one line there and move the rest to `docs`",
+        );
+    } else if text.ends_with('.') {
+        report.add(
+            &at,
+            "a summary ends with a full stop",
+            "leave the full stop out",
+        );
+    }
+}
+
+fn docs(report: &mut Report, path: &str, text: &str) {
+    if text.trim().is_empty() {
+        report.add(
+            &format!("{path}.docs"),
+            "the docs are empty",
+            "say what it does and what it is good for",
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! Effects make sense where they stand: placeholders are known, conditions can hold, paths are paths.
+
+use crate::model::Access;
+use crate::model::build::access;
+use crate::nearest;
+use crate::report::Report;
+use crate::source::{Bind, Effect, Encoding, Field, FieldKind, Source, When};
+
+pub fn check(source: &Source, report: &mut Report) {
+    for placed in &source.regions {
+        let (path, region) = (&placed.path, &placed.item);
+        let scope = Scope::of(&region.encoding);
+        scope.each(report, &format!("{path}.effects"), &region.effects);
+        match &region.encoding {
+            Encoding::Bits(bits) => {
+                for (place, bit) in bits.bits.iter().enumerate() {
+                    let path = format!("{path}.encoding.bits.bits[{place}]");
+                    scope.each(report, &format!("{path}.effects"), &bit.effects);
+                    scope.each(report, &format!("{path}.otherwise"), &bit.otherwise);
+                }
+            }
+            Encoding::Choice(choices) => {
+                for (place, choice) in choices.iter().enumerate() {
+                    scope.each(
+                        report,
+                        &format!("{path}.encoding.choice[{place}].effects"),
+                        &choice.effects,
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What effects can refer to at one place.
+#[derive(Clone)]
+struct Scope<'a> {
+    encoding: &'a Encoding,
+    /// Placeholders that mean something.
+    known: Vec<&'a str>,
+    /// The fields of the record at hand.
+    fields: &'a [Field],
+    /// Inside a `for-each`.
+    entry: bool,
+}
+
+impl<'a> Scope<'a> {
+    fn of(encoding: &'a Encoding) -> Self {
+        let mut scope = Scope {
+            encoding,
+            known: Vec::new(),
+            fields: &[],
+            entry: false,
+        };
+        match encoding {
+            Encoding::Text(_) | Encoding::Choice(_) | Encoding::Flag => scope.known.push("value"),
+            Encoding::Record(fields) => scope.record(&fields.fields),
+            _ => {}
+        }
+        scope
+    }
+
+    fn record(&mut self, fields: &'a [Field]) {
+        self.fields = fields;
+        self.known = fields.iter().map(|field| field.name.as_str()).collect();
+    }
+
+    fn each(&self, report: &mut Report, path: &str, effects: &[Effect]) {
+        for (place, effect) in effects.iter().enumerate() {
+            self.one(report, &format!("{path}[{place}]"), effect);
+        }
+    }
+
+    fn one(&self, report: &mut Report, path: &str, effect: &Effect) {
+        match effect {
+            Effect::Bind(bind) => self.bind(report, &format!("{path}.bind"), bind),
+            Effect::Setenv(setenv) => {
+                self.template(report, &format!("{path}.setenv.name"), &setenv.name);
+                self.template(report, &format!("{path}.setenv.value"), &setenv.value);
+            }
+            Effect::Tmpfs(tmpfs) => {
+                self.path(report, &format!("{path}.tmpfs.target"), &tmpfs.target)
+            }
+            Effect::Symlink(symlink) => {
+                self.path(report, &format!("{path}.symlink.link"), &symlink.link);
+                self.template(report, &format!("{path}.symlink.target"), &symlink.target);
+            }
+            Effect::Share(_) => {}
+            Effect::ForEach(each) => {
+                let path = format!("{path}.for-each");
+                match self.entry() {
+                    Some(scope) => scope.each(report, &format!("{path}.effects"), &each.effects),
+                    None => report.add(
+                        &path,
+                        "`for-each` stands in a region that is neither a map nor a list",
+                        "leave it out",
+                    ),
+                }
+            }
+            Effect::When(when) => self.when(report, &format!("{path}.when"), when),
+        }
+    }
+
+    /// The scope inside a `for-each` here.
+    fn entry(&self) -> Option<Self> {
+        let mut scope = Scope {
+            entry: true,
+            ..self.clone()
+        };
+        match self.encoding {
+            _ if self.entry => return None,
+            Encoding::Map => scope.known = vec!["key", "value"],
+            Encoding::List(fields) => scope.record(&fields.fields),
+            _ => return None,
+        }
+        Some(scope)
+    }
+
+    fn bind(&self, report: &mut Report, path: &str, bind: &Bind) {
+        self.path(report, &format!("{path}.source"), &bind.source);
+        if let Some(target) = &bind.target {
+            self.path(report, &format!("{path}.target"), target);
+            if bind.glob {
+                let what = "a bind whose source is a pattern has a target";
+                report.add(
+                    &format!("{path}.target"),
+                    what,
+                    "leave the target out: each match keeps its own path",
+                );
+            }
+        }
+        let at = format!("{path}.access");
+        match access(&bind.access) {
+            None => {
+                let hint = nearest::hint(&bind.access, &["ro", "rw", "dev"]);
+                report.add(&at, format!("unknown access `{}`", bind.access), hint);
+            }
+            Some(Access::Field(name)) => {
+                let field = self.fields.iter().find(|field| field.name == name.as_str());
+                let names = field.and_then(|field| match &field.kind {
+                    FieldKind::Choice(names) => Some(names),
+                    _ => None,
+                });
+                if !names.is_some_and(|names| {
+                    names
+                        .iter()
+                        .all(|name| ["ro", "rw", "dev"].contains(&name.as_str()))
+                }) {
+                    let what = format!("`{name}` is no field that holds an access");
+                    report.add(
+                        &at,
+                        what,
+                        "name a field of the kind `choice: [ro, rw, dev]`",
+                    );
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn when(&self, report: &mut Report, path: &str, when: &When) {
+        if when.env.is_none() && when.exists.is_none() && when.root.is_none() && when.is.is_none() {
+            report.add(
+                path,
+                "`when` has no condition",
+                "give `env`, `exists`, `root` or `is`",
+            );
+        }
+        if let Some(exists) = &when.exists {
+            self.path(report, &format!("{path}.exists"), exists);
+        }
+        if let Some(is) = &when.is {
+            let known: Vec<&str> = match self.encoding {
+                Encoding::Flag => vec!["on", "off"],
+                Encoding::Choice(choices) => {
+                    choices.iter().map(|choice| choice.name.as_str()).collect()
+                }
+                _ => Vec::new(),
+            };
+            if known.is_empty() {
+                let what = "`is` stands in a region that is neither a flag nor a choice";
+                report.add(&format!("{path}.is"), what, "leave it out");
+            } else if !known.contains(&is.as_str()) {
+                report.add(
+                    &format!("{path}.is"),
+                    format!("the value is never `{is}`"),
+                    nearest::hint(is, &known),
+                );
+            }
+        }
+        self.each(report, &format!("{path}.effects"), &when.effects);
+    }
+
+    /// A path is absolute, or starts with a variable or a placeholder.
+    fn path(&self, report: &mut Report, path: &str, template: &str) {
+        if !template.starts_with(['/', '$', '{']) {
+            report.add(
+                path,
+                format!("`{template}` is no absolute path"),
+                "start it with `/`, `$NAME` or a placeholder",
+            );
+        }
+        self.template(report, path, template);
+    }
+
+    fn template(&self, report: &mut Report, path: &str, template: &str) {
+        for name in placeholders(template)
+            .into_iter()
+            .filter(|name| !self.known.contains(name))
+        {
+            let mend = if self.known.is_empty() {
+                "no placeholder means anything here; `$NAME` is a variable of the host".to_owned()
+            } else {
+                nearest::hint(name, &self.known)
+            };
+            report.add(path, format!("unknown placeholder `{{{name}}}`"), mend);
+        }
+    }
+}
+
+/// The names in braces, `${NAME}` excepted.
+fn placeholders(template: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = template;
+    while let Some(open) = rest.find('{') {
+        let (before, tail) = (&rest[..open], &rest[open + 1..]);
+        let Some(close) = tail.find('}') else { break };
+        if !before.ends_with('$') {
+            found.push(&tail[..close]);
+        }
+        rest = &tail[close + 1..];
+    }
+    found
+}

@@ -1,0 +1,27 @@
+//! One check a file, each named for the truth that it leaves behind. All of them run, whatever the others find.
+
+mod arguments_parse;
+mod bits_unique;
+mod defaults_decode;
+mod docs_complete;
+mod effects_resolve;
+mod names_unique;
+mod names_well_formed;
+mod regions_disjoint;
+mod sizes_fit;
+
+use crate::report::Report;
+use crate::source::Source;
+
+/// Runs every check.
+pub fn all(source: &Source, report: &mut Report) {
+    names_well_formed::check(source, report);
+    names_unique::check(source, report);
+    regions_disjoint::check(source, report);
+    sizes_fit::check(source, report);
+    bits_unique::check(source, report);
+    defaults_decode::check(source, report);
+    effects_resolve::check(source, report);
+    arguments_parse::check(source, report);
+    docs_complete::check(source, report);
+}

@@ -1,0 +1,254 @@
+//! The declaration without doubt: what has been checked, in the shape that emitters want.
+
+pub(crate) mod build;
+mod layout;
+
+pub(crate) use build::build;
+
+use crate::name::Name;
+pub use crate::source::{ArgumentKind, Missing, Namespace};
+
+/// The whole declaration.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Version of the binary format.
+    pub format: u32,
+    /// Bytes of the reserved space when a build does not choose another size.
+    pub size: u64,
+    /// The regions, by offset.
+    pub regions: Vec<Region>,
+    /// The commands that are not a region, as declared.
+    pub actions: Vec<Action>,
+}
+
+/// One region.
+#[derive(Debug, Clone)]
+pub struct Region {
+    /// Unique name.
+    pub name: Name,
+    /// The command is `fim-<command>`.
+    pub command: Option<Name>,
+    /// First byte, counted from the start of the reserved space.
+    pub offset: u64,
+    /// Bytes of both slots.
+    pub size: u64,
+    /// How the value is stored.
+    pub encoding: Encoding,
+    /// The default as it is stored.
+    pub default: Vec<u8>,
+    /// One line of help.
+    pub summary: String,
+    /// Help.
+    pub docs: String,
+    /// What the value does.
+    pub effects: Vec<Effect>,
+}
+
+/// How a value is stored.
+#[derive(Debug, Clone)]
+pub enum Encoding {
+    /// On or off.
+    Flag,
+    /// One of the names.
+    Choice(Vec<Choice>),
+    /// Named bits and groups of them.
+    Bits(Vec<Bit>, Vec<Group>),
+    /// A text of at most so many bytes.
+    Text(u32),
+    /// Texts by name.
+    Map,
+    /// Records in order.
+    List(Vec<Field>),
+    /// A record or nothing.
+    Record(Vec<Field>),
+    /// Bytes.
+    Blob,
+}
+
+/// One name that a choice can have.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// What is typed and stored.
+    pub name: Name,
+    /// What `show` prints.
+    pub output: String,
+    /// One line of help.
+    pub summary: String,
+    /// What it does.
+    pub effects: Vec<Effect>,
+}
+
+/// One bit.
+#[derive(Debug, Clone)]
+pub struct Bit {
+    /// 0 to 63.
+    pub number: u8,
+    /// What is typed and listed.
+    pub name: Name,
+    /// One line of help.
+    pub summary: String,
+    /// Help.
+    pub docs: String,
+    /// While it is set.
+    pub effects: Vec<Effect>,
+    /// While it is not set.
+    pub otherwise: Vec<Effect>,
+}
+
+/// A name for several bits.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// What is typed.
+    pub name: Name,
+    /// The bits.
+    pub mask: u64,
+    /// One line of help.
+    pub summary: String,
+}
+
+/// One field of a record.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Name.
+    pub name: Name,
+    /// Key in what is printed.
+    pub output: String,
+    /// What it holds.
+    pub kind: FieldKind,
+    /// What is printed while the record is unset.
+    pub unset: Option<String>,
+    /// One line of help.
+    pub summary: String,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone)]
+pub enum FieldKind {
+    /// A text.
+    Text,
+    /// A u64.
+    Number,
+    /// Any number of texts.
+    Texts,
+    /// One of the names.
+    Choice(Vec<Name>),
+}
+
+/// An effect, with everything filled in that may be left out when typed.
+#[derive(Debug, Clone)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of `source::effect`, where they are described"
+)]
+pub enum Effect {
+    /// A path of the host appears.
+    Bind {
+        source: String,
+        target: String,
+        access: Access,
+        missing: Missing,
+        glob: bool,
+    },
+    /// A variable is set.
+    Setenv { name: String, value: String },
+    /// An empty filesystem in memory.
+    Tmpfs { target: String },
+    /// A symbolic link.
+    Symlink { link: String, target: String },
+    /// A namespace is kept.
+    Share { namespace: Namespace },
+    /// Once for every entry.
+    ForEach { effects: Vec<Effect> },
+    /// While all conditions hold.
+    When {
+        conditions: Vec<Condition>,
+        effects: Vec<Effect>,
+    },
+}
+
+/// What may be done with a bound path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    Ro,
+    /// Read and write.
+    Rw,
+    /// Read and write, device nodes included.
+    Dev,
+    /// What the field of that name says.
+    Field(Name),
+}
+
+/// A condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// The variable is set on the host.
+    Env(String),
+    /// The path exists on the host.
+    Exists(String),
+    /// Root in the container, or not.
+    Root(bool),
+    /// The flag or choice has this value.
+    Is(String),
+}
+
+/// A command that is not a region.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// The command is `fim-<name>`.
+    pub name: Name,
+    /// One line of help.
+    pub summary: String,
+    /// Help.
+    pub docs: String,
+    /// What follows the command.
+    pub shape: Shape,
+}
+
+/// What follows an action's command.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    /// Arguments.
+    Arguments(Vec<Argument>),
+    /// A verb.
+    Verbs(Vec<ActionVerb>),
+}
+
+/// A verb of an action.
+#[derive(Debug, Clone)]
+pub struct ActionVerb {
+    /// What is typed.
+    pub name: Name,
+    /// One line of help.
+    pub summary: String,
+    /// Its arguments.
+    pub arguments: Vec<Argument>,
+}
+
+/// An argument of an action.
+#[derive(Debug, Clone)]
+pub struct Argument {
+    /// Name.
+    pub name: Name,
+    /// What it takes.
+    pub kind: ArgumentKind,
+    /// Whether it can be left out.
+    pub optional: bool,
+    /// One line of help.
+    pub summary: String,
+}
+
+impl Model {
+    /// The layout as text: one line a region with name, offset, size and the encoding's signature. It travels in every
+    /// image, so that a later program can read settings that have moved since.
+    #[must_use]
+    pub fn layout(&self) -> String {
+        layout::table(self)
+    }
+
+    /// The sha256 of everything that gives bytes a meaning: the layout and the defaults.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        layout::digest(self)
+    }
+}

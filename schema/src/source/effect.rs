@@ -1,0 +1,139 @@
+//! Effects as typed.
+//!
+//! Strings may hold placeholders (`{value}`, `{key}`, `{field}`) for the region's value and `$NAME` or `${NAME}` for a
+//! variable of the host, which is expanded when the container starts.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What a value does to the container.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// A path of the host appears in the container.
+    Bind(Bind),
+    /// A variable is set in the container.
+    Setenv(Setenv),
+    /// An empty filesystem in memory.
+    Tmpfs(Tmpfs),
+    /// A symbolic link.
+    Symlink(Symlink),
+    /// A namespace of the host is kept instead of a new one.
+    Share(Share),
+    /// Effects once for every entry of a map or record of a list.
+    ForEach(ForEach),
+    /// Effects while all conditions given hold.
+    When(When),
+}
+
+/// A path of the host appears in the container.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bind {
+    /// Path on the host.
+    pub source: String,
+    /// Path in the container; the same as on the host when it is left out.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// `ro`, `rw`, `dev` (device nodes work), or the placeholder of a field that holds one of them.
+    pub access: String,
+    /// What happens when the host has no such path.
+    #[serde(default)]
+    pub missing: Missing,
+    /// The last component of the source is a pattern with `*` and `?`. Each match is bound at its own path.
+    #[serde(default)]
+    pub glob: bool,
+}
+
+/// What happens when a path is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// It is left out.
+    #[default]
+    Skip,
+    /// The container does not start.
+    Fail,
+}
+
+/// A variable is set in the container.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Setenv {
+    /// Name of the variable.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// An empty filesystem in memory.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tmpfs {
+    /// Path in the container.
+    pub target: String,
+}
+
+/// A symbolic link.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Symlink {
+    /// Path of the link in the container.
+    pub link: String,
+    /// What it points to.
+    pub target: String,
+}
+
+/// A namespace of the host is kept.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Which one.
+    pub namespace: Namespace,
+}
+
+/// A kind of namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Namespace {
+    /// User and group ids.
+    User,
+    /// Message queues and shared memory.
+    Ipc,
+    /// Processes.
+    Pid,
+    /// Network.
+    Net,
+    /// Host name.
+    Uts,
+    /// Control groups.
+    Cgroup,
+}
+
+/// Effects once for every entry of a map (`{key}`, `{value}`) or record of a list (`{field}`).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForEach {
+    /// What each entry brings.
+    pub effects: Vec<Effect>,
+}
+
+/// Effects while all conditions given hold.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// A variable of that name is set on the host.
+    #[serde(default)]
+    pub env: Option<String>,
+    /// The path exists on the host.
+    #[serde(default)]
+    pub exists: Option<String>,
+    /// Whether the program runs as root in the container.
+    #[serde(default)]
+    pub root: Option<bool>,
+    /// The flag or choice has this value.
+    #[serde(default)]
+    pub is: Option<String>,
+    /// What happens then.
+    pub effects: Vec<Effect>,
+}

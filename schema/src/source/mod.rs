@@ -1,0 +1,29 @@
+//! The declaration as people type it. Nothing here is checked beyond its shape; nothing unknown is accepted.
+
+mod action;
+mod effect;
+mod parse;
+mod region;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use action::{Action, ActionVerb, Argument, ArgumentKind};
+pub use effect::{Bind, Effect, ForEach, Missing, Namespace, Setenv, Share, Symlink, Tmpfs, When};
+pub(crate) use parse::{Source, parse};
+pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};
+
+/// What an image can be told: the regions of its reserved space and the commands beside them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Declaration {
+    /// Version of the binary format. Moving or re-encoding a region needs a new one; adding a region does not.
+    pub format: u32,
+    /// Bytes of the reserved space when a build does not choose another size.
+    pub size: u64,
+    /// The settings.
+    pub regions: Vec<Region>,
+    /// The commands that are not a setting.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+}
