@@ -1,0 +1,182 @@
+//! What the engine knows of the host, read once.
+//!
+//! Everything that a plan depends on and that is not in the image comes through here, so
+//! that a plan is a pure function and a test can write a host by hand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{getegid, geteuid};
+
+mod glob;
+
+/// What a path of the host leads to, links followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// Anything else that exists: a file, a socket, a device node.
+    Other,
+}
+
+/// The questions a plan asks about the host's files.
+pub trait Files {
+    /// The path without links, and what is there; `None` when nothing is.
+    fn resolve(&self, path: &Path) -> Option<(PathBuf, Kind)>;
+    /// The existing paths that match a pattern with `*` and `?` in its components, sorted.
+    fn matches(&self, pattern: &str) -> Vec<PathBuf>;
+}
+
+/// An account as the container shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Name to log in with.
+    pub name: String,
+    /// Home directory.
+    pub home: PathBuf,
+}
+
+/// Every fact from outside that a plan may depend on.
+pub struct Host {
+    /// Environment of the caller; entries that are not UTF-8 are left out.
+    pub environment: BTreeMap<String, String>,
+    /// Effective user id of the caller.
+    pub uid: u32,
+    /// Effective group id of the caller.
+    pub gid: u32,
+    /// The caller's account.
+    pub account: Account,
+    /// The caller's working directory, if it still exists.
+    pub working_directory: Option<PathBuf>,
+    /// The host's files.
+    pub files: Box<dyn Files>,
+}
+
+impl Host {
+    /// Reads the host as it is now.
+    pub fn capture() -> Host {
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let uid = geteuid().as_raw();
+        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        Host {
+            account: account(&environment, &accounts, uid),
+            environment,
+            uid,
+            gid: getegid().as_raw(),
+            working_directory: std::env::current_dir().ok(),
+            files: Box::new(RealFiles),
+        }
+    }
+
+    /// The value of an environment variable of the caller. `XDG_RUNTIME_DIR` has the
+    /// default that the XDG base directory specification's implementations use.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.environment
+            .get(name)
+            .cloned()
+            .or_else(|| (name == "XDG_RUNTIME_DIR").then(|| format!("/run/user/{}", self.uid)))
+    }
+}
+
+/// The caller's account. A static program must not ask the C library, which would load the
+/// host's name service modules; so `/etc/passwd` is parsed and the environment fills in
+/// accounts that come from a directory service.
+fn account(environment: &BTreeMap<String, String>, passwd: &str, uid: u32) -> Account {
+    let listed = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id, home) = (fields.next()?, fields.nth(1)?, fields.nth(2)?);
+        (id.parse() == Ok(uid)).then(|| (name.to_owned(), home.to_owned()))
+    });
+    let (name, home) = listed.unzip();
+    let variable = |key: &str| {
+        environment
+            .get(key)
+            .filter(|value| !value.is_empty())
+            .cloned()
+    };
+    let home = variable("HOME")
+        .or(home)
+        .filter(|home| home.starts_with('/'));
+    Account {
+        name: name
+            .or_else(|| variable("USER"))
+            .unwrap_or_else(|| format!("user{uid}")),
+        home: PathBuf::from(home.unwrap_or_else(|| "/".to_owned())),
+    }
+}
+
+struct RealFiles;
+
+impl Files for RealFiles {
+    fn resolve(&self, path: &Path) -> Option<(PathBuf, Kind)> {
+        let path = fs::canonicalize(path).ok()?;
+        let kind = if fs::metadata(&path).ok()?.is_dir() {
+            Kind::Directory
+        } else {
+            Kind::Other
+        };
+        Some((path, kind))
+    }
+
+    fn matches(&self, pattern: &str) -> Vec<PathBuf> {
+        glob::matches(pattern)
+    }
+}
+
+/// Whether `path` is a directory that only the caller can enter or change.
+pub fn is_private_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| {
+        found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nana:x:1000:1000:Ana,,,:/home/ana:/bin/sh\n";
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn an_account_comes_from_passwd() {
+        let found = account(&environment(&[]), PASSWD, 1000);
+        assert_eq!(
+            found,
+            Account {
+                name: "ana".into(),
+                home: "/home/ana".into()
+            }
+        );
+    }
+
+    #[test]
+    fn the_environment_names_the_home_and_fills_in_what_passwd_lacks() {
+        let given = environment(&[("HOME", "/net/bo"), ("USER", "bo")]);
+        assert_eq!(account(&given, PASSWD, 7).name, "bo");
+        assert_eq!(account(&given, PASSWD, 1000).name, "ana");
+        assert_eq!(account(&given, PASSWD, 1000).home, Path::new("/net/bo"));
+    }
+
+    #[test]
+    fn a_caller_without_account_or_environment_has_a_name_all_the_same() {
+        let found = account(&environment(&[("HOME", "relative")]), "", 7);
+        assert_eq!(
+            found,
+            Account {
+                name: "user7".into(),
+                home: "/".into()
+            }
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! FlatImage's engine: the program in every image.
+//!
+//! It boots the container and changes the image's settings. What it can be told is declared
+//! in `schema/reserved.yaml`; what it does at a start is a [`plan`], which is data, run by
+//! the [`sandbox`], which is the only part that acts.
+
+pub mod data;
+pub mod host;
+pub mod image;
+pub mod marker;
+pub mod plan;
+pub mod private;
+pub mod release;
+pub mod relocate;
+pub mod sandbox;
+mod sys;
+pub mod tools;

@@ -1,0 +1,112 @@
+//! What every container has, whatever its settings: `/dev`, `/proc`, private `/tmp` and `/run`.
+
+use std::path::{Path, PathBuf};
+
+use flatimage_reserved::effect::{Access, Missing};
+
+use super::{Action, Step};
+
+/// Cause of the steps that no setting asked for.
+pub const DEFAULT: &str = "default";
+
+/// Where the tools of the image appear; below `/run`, which is never part of a layer.
+pub const TOOLS: &str = "/run/flatimage";
+
+/// Device nodes that programs take for granted (the same eight as other runtimes', less the
+/// two that the container's own devpts provides).
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Links in `/dev` that shells and the C library rely on.
+const DEVICE_LINKS: [(&str, &str); 6] = [
+    ("/dev/ptmx", "pts/ptmx"),
+    ("/dev/core", "/proc/kcore"),
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+];
+
+/// Parts of `/proc` that tell of the host or its hardware and are nobody's business inside.
+const MASKED: [&str; 9] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+];
+
+/// Parts of `/proc` that programs read and that must not be written.
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+fn step(action: Action) -> Step {
+    Step {
+        action,
+        cause: DEFAULT.to_owned(),
+    }
+}
+
+fn tmpfs(target: &str, mode: u32) -> Step {
+    step(Action::Tmpfs {
+        target: target.into(),
+        mode,
+    })
+}
+
+/// The steps before those that settings cause: the filesystems that hide the layers' own.
+pub fn filesystems() -> Vec<Step> {
+    let mut steps = vec![
+        step(Action::Proc {
+            target: "/proc".into(),
+        }),
+        tmpfs("/dev", 0o755),
+        tmpfs("/tmp", 0o1777),
+        tmpfs("/run", 0o755),
+    ];
+    steps.extend(DEVICES.iter().map(|name| {
+        let path = Path::new("/dev").join(name);
+        step(Action::Bind {
+            source: path.clone(),
+            target: path,
+            access: Access::Dev,
+            missing: Missing::Skip,
+        })
+    }));
+    steps.push(step(Action::Devpts {
+        target: "/dev/pts".into(),
+    }));
+    steps.push(tmpfs("/dev/shm", 0o1777));
+    steps.extend(DEVICE_LINKS.iter().map(|(link, target)| {
+        step(Action::Symlink {
+            link: PathBuf::from(link),
+            target: PathBuf::from(target),
+        })
+    }));
+    steps
+}
+
+/// The steps after those that settings cause: what is hidden or read-only. A path that a
+/// setting brought (`kept`) stays as the setting made it.
+pub fn restrictions(kept: &[PathBuf]) -> Vec<Step> {
+    let free = |path: &&&str| {
+        !kept
+            .iter()
+            .any(|target| target.as_path() == Path::new(path))
+    };
+    let masked = MASKED.iter().filter(free).map(|path| Action::Mask {
+        target: path.into(),
+    });
+    let read_only = READ_ONLY.iter().filter(free).map(|path| Action::ReadOnly {
+        target: path.into(),
+    });
+    masked.chain(read_only).map(step).collect()
+}

@@ -1,0 +1,401 @@
+//! The pure function from settings, host and request to a plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use flatimage_reserved::active::active;
+use flatimage_reserved::decl::RegionDecl;
+use flatimage_reserved::value::Value;
+use thiserror::Error;
+
+use super::base::{self, TOOLS};
+use super::effects::{Effects, Interpreter, inside};
+use super::environment;
+use super::skeleton::Skeleton;
+use super::{Action, Exec, IdMap, Identity, LayerSource, Plan, Step, Upper};
+use crate::host::{Host, Kind};
+use crate::image::Image;
+use crate::tools::Tools;
+use flatimage_reserved::effect::{Access, Missing};
+
+/// The namespaces of every container, in the order in which they are printed.
+const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "ipc", "uts", "cgroup", "net"];
+
+/// Where the container ids of real root begin on the host: above what distributions give to
+/// users and to `systemd-homed`, below the ranges that `useradd` hands out as subordinate ids
+/// only on hosts with many users.
+pub const ROOT_RANGE: IdMap = IdMap::Range {
+    first: 524_288,
+    count: 65_536,
+};
+
+/// What `fim-root` may do with files and processes of the container.
+const ROOT_CAPABILITIES: [&str; 6] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SYS_CHROOT",
+];
+
+/// What it may do besides when the container has ids to change to.
+const RANGE_CAPABILITIES: [&str; 4] = ["SETGID", "SETUID", "SETPCAP", "SETFCAP"];
+
+/// What is asked for, beside what the image says.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The image.
+    pub image: Image,
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Where changes go.
+    pub upper: Upper,
+    /// All layers that have entries, lowest first.
+    pub layers: Vec<LayerSource>,
+    /// Where the tools of the image are.
+    pub tools: Tools,
+    /// The program and its arguments; empty for an interactive shell.
+    pub command: Vec<String>,
+    /// Whether the program runs as root inside.
+    pub as_root: bool,
+    /// Process id that the container is told as its own on the host.
+    pub pid: u32,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// A path to bind does not exist.
+    #[error("{cause}: the host has no `{}`; create it or remove the setting", .source_path.display())]
+    MissingSource {
+        /// The path.
+        source_path: PathBuf,
+        /// The region or permission.
+        cause: String,
+    },
+    /// A path to bind holds a variable that is not set.
+    #[error("{cause}: `{source_path}` needs the variable `{variable}`, which is not set")]
+    UnsetVariable {
+        /// The variable.
+        variable: String,
+        /// The path as it is stored.
+        source_path: String,
+        /// The region or permission.
+        cause: String,
+    },
+    /// A path in the container is not one to mount on.
+    #[error("{cause}: `{}` is no place in the container; give an absolute path without `..` that is not `/`", .path.display())]
+    Target {
+        /// The path.
+        path: PathBuf,
+        /// The region or permission.
+        cause: String,
+    },
+    /// A user id that real root's container has no id for.
+    #[error(
+        "environment: the id {id} is outside of 0 to {last}, which are the ids of this container"
+    )]
+    Id {
+        /// The id asked for.
+        id: u32,
+        /// The highest id there is.
+        last: u32,
+    },
+}
+
+/// Makes the plan of a start. Calls nothing but the questions of `host`.
+///
+/// # Errors
+/// When a setting cannot be followed and does not allow to be skipped.
+pub fn build(
+    settings: &[(&'static RegionDecl, Value)],
+    host: &Host,
+    request: &Request,
+) -> Result<Plan, PlanError> {
+    let effects = effects(settings, host, request)?;
+    let person = Person::new(&effects.environment, host, request.as_root)?;
+    let environment = environment(host, request, &person, &effects.environment);
+    let steps = steps(host, request, &person, &effects)?;
+    let capabilities = capabilities(request.as_root, &person.identity.map);
+    let mut command = request.command.iter().cloned();
+    Ok(Plan {
+        namespaces: NAMESPACES
+            .into_iter()
+            .filter(|namespace| !effects.shared.contains(namespace))
+            .collect(),
+        identity: person.identity,
+        layers: request.layers.clone(),
+        steps,
+        exec: Exec {
+            program: command.next().unwrap_or_else(|| "bash".to_owned()),
+            arguments: command.collect(),
+            environment,
+            directories: host
+                .working_directory
+                .iter()
+                .cloned()
+                .chain([person.home, PathBuf::from("/")])
+                .collect(),
+            capabilities,
+        },
+    })
+}
+
+fn effects(
+    settings: &[(&'static RegionDecl, Value)],
+    host: &Host,
+    request: &Request,
+) -> Result<Effects, PlanError> {
+    let interpreter = Interpreter {
+        host,
+        as_root: request.as_root,
+    };
+    let mut effects = Effects::default();
+    for (region, value) in settings {
+        for caused in active(region, value) {
+            interpreter.interpret(caused.effect, &caused.cause, &mut effects)?;
+        }
+    }
+    Ok(effects)
+}
+
+/// Who the program is.
+struct Person {
+    identity: Identity,
+    name: String,
+    home: PathBuf,
+}
+
+impl Person {
+    /// The settings `UID`, `GID`, `USER` and `HOME` come first, then the caller; a number that
+    /// is none is the caller's. As root inside, only names and paths can be set.
+    fn new(
+        set: &BTreeMap<String, String>,
+        host: &Host,
+        as_root: bool,
+    ) -> Result<Person, PlanError> {
+        let number = |name: &str| set.get(name).and_then(|value| value.parse().ok());
+        let text = |name: &str| set.get(name).filter(|value| !value.is_empty()).cloned();
+        let map = match host.uid {
+            0 => ROOT_RANGE,
+            uid => IdMap::Single { uid, gid: host.gid },
+        };
+        let (uid, gid) = match as_root {
+            true => (0, 0),
+            false => (
+                number("UID").unwrap_or(host.uid),
+                number("GID").unwrap_or(host.gid),
+            ),
+        };
+        if let IdMap::Range { count, .. } = map
+            && let Some(id) = [uid, gid].into_iter().find(|id| *id >= count)
+        {
+            return Err(PlanError::Id {
+                id,
+                last: count - 1,
+            });
+        }
+        let name = if as_root {
+            "root".to_owned()
+        } else {
+            host.account.name.clone()
+        };
+        let home = if as_root {
+            PathBuf::from("/root")
+        } else {
+            host.account.home.clone()
+        };
+        let home = text("HOME").map_or(Ok(home), |home| inside(&home, "environment"))?;
+        let name = text("USER").unwrap_or(name);
+        Ok(Person {
+            identity: Identity { uid, gid, map },
+            name,
+            home,
+        })
+    }
+
+    fn runtime_directory(&self) -> PathBuf {
+        PathBuf::from(format!("/run/user/{}", self.identity.uid))
+    }
+}
+
+fn environment(
+    host: &Host,
+    request: &Request,
+    person: &Person,
+    set: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut environment = environment::base(host, request);
+    for (name, value) in [
+        ("USER", person.name.clone()),
+        ("LOGNAME", person.name.clone()),
+        ("HOME", person.home.to_string_lossy().into_owned()),
+        (
+            "XDG_RUNTIME_DIR",
+            person.runtime_directory().to_string_lossy().into_owned(),
+        ),
+    ] {
+        environment.insert(name.to_owned(), value);
+    }
+    environment.extend(set.clone());
+    environment
+}
+
+fn capabilities(as_root: bool, map: &IdMap) -> Vec<&'static str> {
+    match (as_root, map) {
+        (false, _) => Vec::new(),
+        (true, IdMap::Single { .. }) => ROOT_CAPABILITIES.to_vec(),
+        (true, IdMap::Range { .. }) => ROOT_CAPABILITIES
+            .into_iter()
+            .chain(RANGE_CAPABILITIES)
+            .collect(),
+    }
+}
+
+fn steps(
+    host: &Host,
+    request: &Request,
+    person: &Person,
+    effects: &Effects,
+) -> Result<Vec<Step>, PlanError> {
+    let brought: Vec<PathBuf> = effects
+        .steps
+        .iter()
+        .filter_map(|step| Some(target(&step.action)?.to_owned()))
+        .collect();
+    let mut mounts = base::filesystems();
+    mounts.extend(own(request, person));
+    // What is written into a directory that a setting brought would be written on the host.
+    mounts.retain(|step| {
+        let writes = matches!(
+            step.action,
+            Action::Symlink { .. } | Action::Directory { .. }
+        );
+        let place = target(&step.action);
+        !writes || !place.is_some_and(|place| brought.iter().any(|at| place.starts_with(at)))
+    });
+    mounts.extend(effects.steps.iter().cloned());
+    // A mount hides what was mounted below its target before: parents come first. The sort
+    // is stable, so that of two for one target the setting's comes last.
+    mounts.sort_by(|one, other| target(&one.action).cmp(&target(&other.action)));
+
+    let skeleton = skeleton(&mut mounts, host, person);
+    let mut steps = Vec::new();
+    let mut default = |action| {
+        steps.push(Step {
+            action,
+            cause: base::DEFAULT.to_owned(),
+        })
+    };
+    if !request.layers.is_empty() {
+        default(Action::Layers {
+            count: request.layers.len(),
+        });
+    }
+    default(skeleton);
+    default(Action::Overlay {
+        upper: request.upper.clone(),
+    });
+    steps.extend(mounts);
+    steps.extend(base::restrictions(&brought));
+    steps.extend(system(request, effects));
+    Ok(steps)
+}
+
+/// The tools, and the directory for sockets that the user's programs make.
+fn own(request: &Request, person: &Person) -> Vec<Step> {
+    let step = |action| Step {
+        action,
+        cause: base::DEFAULT.to_owned(),
+    };
+    let mut steps = vec![step(Action::Directory {
+        target: person.runtime_directory(),
+        mode: 0o700,
+    })];
+    match &request.tools {
+        Tools::None => {}
+        Tools::Memory => steps.push(step(Action::UnpackTools {
+            target: TOOLS.into(),
+        })),
+        Tools::Directory(directory) => steps.push(step(Action::Bind {
+            source: directory.clone(),
+            target: TOOLS.into(),
+            access: Access::Ro,
+            missing: Missing::Fail,
+        })),
+    }
+    steps
+}
+
+/// The host name, which is the image's, and the loopback interface.
+fn system(request: &Request, effects: &Effects) -> Vec<Step> {
+    let step = |action| Step {
+        action,
+        cause: base::DEFAULT.to_owned(),
+    };
+    let name = request
+        .image
+        .path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let name: String = name
+        .chars()
+        .filter(|character| character.is_ascii_alphanumeric() || *character == '-')
+        .take(63)
+        .collect();
+    let name = if name.is_empty() {
+        "flatimage".to_owned()
+    } else {
+        name
+    };
+    let mut steps = Vec::new();
+    if !effects.shared.contains("uts") {
+        steps.push(step(Action::Hostname { name }));
+    }
+    if !effects.shared.contains("net") {
+        steps.push(step(Action::Loopback));
+    }
+    steps
+}
+
+/// The places that the mounts need. Links that belong into the root move there.
+fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> Action {
+    let mut skeleton = Skeleton::default();
+    mounts.retain(|step| match &step.action {
+        Action::Bind { source, target, .. } => {
+            match host.files.resolve(source) {
+                Some((_, Kind::Other)) => skeleton.file(target),
+                _ => skeleton.cover(target),
+            }
+            true
+        }
+        Action::Tmpfs { target, .. }
+        | Action::Proc { target }
+        | Action::Devpts { target }
+        | Action::UnpackTools { target } => {
+            skeleton.cover(target);
+            true
+        }
+        Action::Symlink { link, target } => !skeleton.link(link, target),
+        _ => true,
+    });
+    skeleton.directory(Path::new("/sys"));
+    skeleton.directory(&person.home);
+    skeleton.into_action()
+}
+
+/// The place in the container that an action is about.
+fn target(action: &Action) -> Option<&Path> {
+    match action {
+        Action::Tmpfs { target, .. }
+        | Action::Proc { target }
+        | Action::Devpts { target }
+        | Action::Bind { target, .. }
+        | Action::UnpackTools { target }
+        | Action::Directory { target, .. }
+        | Action::Symlink { link: target, .. } => Some(target),
+        _ => None,
+    }
+}

@@ -1,0 +1,136 @@
+//! A plan as text: one line for each thing that happens.
+
+use std::fmt::{self, Display, Formatter};
+use std::path::Path;
+
+use flatimage_reserved::effect::Missing;
+
+use super::{Action, Exec, IdMap, Plan, Step, Upper};
+
+impl Display for Plan {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(to, "namespaces {}", self.namespaces.join(" "))?;
+        let identity = &self.identity;
+        writeln!(
+            to,
+            "identity   uid {} gid {}, {}",
+            identity.uid, identity.gid, identity.map
+        )?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (path, offset, size) = (layer.path.display(), layer.offset, layer.size);
+            writeln!(to, "layer      {index}: {size} bytes at {offset} of {path}")?;
+        }
+        for step in &self.steps {
+            writeln!(to, "{step}")?;
+        }
+        write!(to, "{}", self.exec)
+    }
+}
+
+impl Display for IdMap {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            IdMap::Single { uid, gid } => write!(to, "the host's uid {uid} gid {gid}"),
+            IdMap::Range { first, count } => {
+                write!(to, "{count} ids from the host's {first} on")
+            }
+        }
+    }
+}
+
+impl Display for Step {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        write!(to, "{}  # {}", self.action, self.cause)
+    }
+}
+
+impl Display for Action {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Layers { count } => write!(to, "layers     {count} over FUSE"),
+            Action::Skeleton {
+                directories,
+                files,
+                links,
+            } => {
+                let places = directories
+                    .iter()
+                    .chain(files)
+                    .map(|path| path.display().to_string());
+                let links = links
+                    .iter()
+                    .map(|(link, target)| format!("{} -> {}", link.display(), target.display()));
+                write!(
+                    to,
+                    "skeleton   {}",
+                    places.chain(links).collect::<Vec<_>>().join(" ")
+                )
+            }
+            Action::Overlay {
+                upper: Upper::Directory(path),
+            } => {
+                write!(to, "overlay    changes in {}", path.display())
+            }
+            Action::Overlay {
+                upper: Upper::Memory,
+            } => write!(to, "overlay    changes in memory"),
+            Action::UnpackTools { target } => line(to, "unpack", target),
+            Action::Tmpfs { target, mode } => {
+                write!(to, "tmpfs      {} mode {mode:o}", target.display())
+            }
+            Action::Proc { target } => line(to, "proc", target),
+            Action::Devpts { target } => line(to, "devpts", target),
+            Action::Bind {
+                source,
+                target,
+                access,
+                missing,
+            } => {
+                let name = format!("bind-{}", access.name());
+                let note = if *missing == Missing::Skip {
+                    " if there"
+                } else {
+                    ""
+                };
+                write!(
+                    to,
+                    "{name:<10} {} from {}{note}",
+                    target.display(),
+                    source.display()
+                )
+            }
+            Action::Directory { target, mode } => {
+                write!(to, "directory  {} mode {mode:o}", target.display())
+            }
+            Action::Symlink { link, target } => {
+                write!(to, "symlink    {} -> {}", link.display(), target.display())
+            }
+            Action::Mask { target } => line(to, "mask", target),
+            Action::ReadOnly { target } => line(to, "read-only", target),
+            Action::Hostname { name } => write!(to, "hostname   {name}"),
+            Action::Loopback => write!(to, "loopback   up"),
+        }
+    }
+}
+
+fn line(to: &mut Formatter<'_>, name: &str, target: &Path) -> fmt::Result {
+    write!(to, "{name:<10} {}", target.display())
+}
+
+impl Display for Exec {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.environment {
+            writeln!(to, "variable   {name}={value}")?;
+        }
+        writeln!(to, "directory  {}", self.directories[0].display())?;
+        let capabilities = match self.capabilities.as_slice() {
+            [] => "none".to_owned(),
+            names => names.join(" "),
+        };
+        writeln!(to, "capability {capabilities}")?;
+        write!(to, "exec       {}", self.program)?;
+        self.arguments
+            .iter()
+            .try_for_each(|argument| write!(to, " {argument}"))
+    }
+}

@@ -1,0 +1,211 @@
+//! From the effects that the settings switch on to steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use flatimage_reserved::active::Active;
+use flatimage_reserved::effect::{Access, Condition, Missing};
+use flatimage_reserved::expand::expand;
+
+use super::build::PlanError;
+use super::{Action, Step};
+use crate::host::Host;
+
+/// What the effects of all settings add up to.
+#[derive(Default)]
+pub struct Effects {
+    /// Mounts and links, in the order in which the settings name them.
+    pub steps: Vec<Step>,
+    /// Variables, later ones overwrite earlier ones.
+    pub environment: BTreeMap<String, String>,
+    /// Namespaces of the host that the container keeps, by name.
+    pub shared: BTreeSet<&'static str>,
+}
+
+/// Turns active effects into steps, with the host's variables expanded.
+pub struct Interpreter<'a> {
+    /// The host.
+    pub host: &'a Host,
+    /// Whether the program runs as root inside.
+    pub as_root: bool,
+}
+
+impl Interpreter<'_> {
+    /// Adds what `effect` brings; `cause` is the region or permission to blame.
+    pub fn interpret(
+        &self,
+        effect: Active,
+        cause: &str,
+        effects: &mut Effects,
+    ) -> Result<(), PlanError> {
+        match effect {
+            Active::Bind {
+                source,
+                target,
+                access,
+                missing,
+                glob,
+            } => {
+                let bind = Bind {
+                    source,
+                    target,
+                    access,
+                    missing,
+                    cause,
+                };
+                let steps = if glob {
+                    self.matches(&bind)?
+                } else {
+                    self.bind(&bind)?
+                };
+                effects.steps.extend(steps);
+            }
+            Active::Setenv { name, value } => {
+                effects
+                    .environment
+                    .insert(self.text(&name), self.text(&value));
+            }
+            Active::Tmpfs { target } => {
+                let target = inside(&self.text(&target), cause)?;
+                effects.steps.push(step(
+                    Action::Tmpfs {
+                        target,
+                        mode: 0o755,
+                    },
+                    cause,
+                ));
+            }
+            Active::Symlink { link, target } => {
+                let link = inside(&self.text(&link), cause)?;
+                let target = PathBuf::from(self.text(&target));
+                effects
+                    .steps
+                    .push(step(Action::Symlink { link, target }, cause));
+            }
+            Active::Share { namespace } => {
+                effects.shared.insert(namespace.name());
+            }
+            Active::When {
+                conditions,
+                effects: inner,
+            } => {
+                if conditions.iter().all(|condition| self.holds(condition)) {
+                    for effect in inner {
+                        self.interpret(effect, cause, effects)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self, template: &str) -> String {
+        expand(template, &|name| self.host.variable(name)).text
+    }
+
+    fn holds(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::Env(name) => self.host.environment.contains_key(*name),
+            Condition::Exists(path) => self
+                .host
+                .files
+                .resolve(Path::new(&self.text(path)))
+                .is_some(),
+            Condition::Root(expected) => *expected == self.as_root,
+            // Decided where the value is known, before the effect got here.
+            Condition::Is(_) => true,
+        }
+    }
+
+    fn bind(&self, bind: &Bind<'_>) -> Result<Vec<Step>, PlanError> {
+        let source = expand(&bind.source, &|name| self.host.variable(name));
+        let found = match source.unset.first() {
+            Some(variable) if bind.missing == Missing::Fail => {
+                return Err(PlanError::UnsetVariable {
+                    variable: variable.clone(),
+                    source_path: bind.source.clone(),
+                    cause: bind.cause.to_owned(),
+                });
+            }
+            Some(_) => None,
+            None => self.host.files.resolve(Path::new(&source.text)),
+        };
+        match found {
+            Some((path, _)) => {
+                let target = inside(&self.text(&bind.target), bind.cause)?;
+                Ok(vec![bind.step(path, target)])
+            }
+            None if bind.missing == Missing::Skip => Ok(Vec::new()),
+            None => Err(PlanError::MissingSource {
+                source_path: source.text.into(),
+                cause: bind.cause.to_owned(),
+            }),
+        }
+    }
+
+    /// Every match of a pattern, at its own path.
+    fn matches(&self, bind: &Bind<'_>) -> Result<Vec<Step>, PlanError> {
+        let matches = self.host.files.matches(&self.text(&bind.source));
+        if matches.is_empty() && bind.missing == Missing::Fail {
+            return Err(PlanError::MissingSource {
+                source_path: bind.source.clone().into(),
+                cause: bind.cause.to_owned(),
+            });
+        }
+        Ok(matches
+            .into_iter()
+            .filter_map(|path| Some(bind.step(self.host.files.resolve(&path)?.0, path)))
+            .collect())
+    }
+}
+
+struct Bind<'a> {
+    source: String,
+    target: String,
+    access: Access,
+    missing: Missing,
+    cause: &'a str,
+}
+
+impl Bind<'_> {
+    fn step(&self, source: PathBuf, target: PathBuf) -> Step {
+        let Bind {
+            access,
+            missing,
+            cause,
+            ..
+        } = *self;
+        step(
+            Action::Bind {
+                source,
+                target,
+                access,
+                missing,
+            },
+            cause,
+        )
+    }
+}
+
+fn step(action: Action, cause: &str) -> Step {
+    Step {
+        action,
+        cause: cause.to_owned(),
+    }
+}
+
+/// A path of the container: absolute and without `..`.
+pub fn inside(path: &str, cause: &str) -> Result<PathBuf, PlanError> {
+    let path = PathBuf::from(path);
+    let plain = path
+        .components()
+        .all(|component| matches!(component, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute() && plain && path != Path::new("/") {
+        // Collected anew, because `a//b` and `a/./b` are the same place.
+        return Ok(path.components().collect());
+    }
+    Err(PlanError::Target {
+        path,
+        cause: cause.to_owned(),
+    })
+}

@@ -1,0 +1,60 @@
+//! The environment of the program: a declared list of the host's variables, what the image
+//! says of itself, and what the settings set.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::base::TOOLS;
+use super::build::Request;
+use crate::host::Host;
+use crate::release;
+
+/// Variables of the caller that reach the program: what a terminal and a locale need, and
+/// nothing that names a path, a socket or a secret.
+const INHERITED: [&str; 9] = [
+    "COLORTERM",
+    "COLUMNS",
+    "LANG",
+    "LANGUAGE",
+    "LINES",
+    "NO_COLOR",
+    "TERM",
+    "TERM_PROGRAM",
+    "TZ",
+];
+
+/// Where programs are searched first, as Debian's and Alpine's login shells do.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The environment before any setting.
+pub fn base(host: &Host, request: &Request) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = host
+        .environment
+        .iter()
+        .filter(|(name, _)| INHERITED.contains(&name.as_str()) || name.starts_with("LC_"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let bin = format!("{TOOLS}/bin");
+    let sbin = format!("{TOOLS}/sbin");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let directory = request.image.path.parent().unwrap_or(Path::new("/"));
+    for (name, value) in [
+        ("PATH", format!("{PATH}:{bin}:{sbin}")),
+        ("SHELL", format!("{bin}/bash")),
+        ("FIM_VERSION", release::VERSION.to_owned()),
+        ("FIM_COMMIT", release::COMMIT.to_owned()),
+        ("FIM_DIST", release::DISTRIBUTION.to_owned()),
+        ("FIM_TIMESTAMP", release::TIMESTAMP.to_owned()),
+        ("FIM_PID", request.pid.to_string()),
+        ("FIM_BIN_SELF", text(&request.image.path)),
+        ("FIM_DIR_SELF", text(directory)),
+        ("FIM_DIR_DATA", text(&request.data)),
+        ("FIM_DIR_LAYERS", text(&request.data.join("layers"))),
+        ("FIM_DIR_APP_BIN", bin),
+        ("FIM_DIR_APP_SBIN", sbin),
+        ("FIM_OFFSET", request.image.layers_offset.to_string()),
+    ] {
+        environment.insert(name.to_owned(), value);
+    }
+    environment
+}

@@ -1,0 +1,217 @@
+//! The plan of a start: what is mounted, which namespaces are new, what is executed.
+//!
+//! A plan is plain data. [`build`] makes it from the settings, the host and the request and
+//! calls nothing of the kernel; [`crate::sandbox`] runs it; `fim-plan` prints it. What is
+//! printed is the very value that runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use flatimage_reserved::effect::{Access, Missing};
+use serde::Serialize;
+
+mod base;
+mod build;
+mod display;
+mod effects;
+mod environment;
+mod skeleton;
+
+pub use build::{PlanError, ROOT_RANGE, Request, build};
+
+/// Everything that a start does, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Namespaces that are new for the container, by their name in `/proc/self/ns`.
+    pub namespaces: Vec<&'static str>,
+    /// Who the program is.
+    pub identity: Identity,
+    /// The layers, lowest first. Layers without entries are left out.
+    pub layers: Vec<LayerSource>,
+    /// What is done inside the new namespaces before the program is executed.
+    pub steps: Vec<Step>,
+    /// The program.
+    pub exec: Exec,
+}
+
+/// Who the program is, inside and outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// User id inside.
+    pub uid: u32,
+    /// Group id inside.
+    pub gid: u32,
+    /// Which ids of the host the container's ids are.
+    pub map: IdMap,
+}
+
+/// Which ids of the host stand behind the ids of the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdMap {
+    /// The caller's own id stands behind the program's id; there is no other.
+    Single {
+        /// The caller's user id.
+        uid: u32,
+        /// The caller's group id.
+        gid: u32,
+    },
+    /// `count` ids from 0 on are the host's ids from `first` on: what real root gets, so
+    /// that no id of the container is an id that means something on the host.
+    Range {
+        /// First id of the host.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+}
+
+/// Where the bytes of a layer are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerSource {
+    /// The file.
+    pub path: PathBuf,
+    /// First byte of the DwarFS image in it.
+    pub offset: u64,
+    /// Bytes of the DwarFS image.
+    pub size: u64,
+}
+
+/// One action and what caused it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// The region or permission that caused it, or `default`.
+    pub cause: String,
+}
+
+/// What a step does. Paths are the container's unless they are a `source`, an `upper` or a
+/// `work` directory, which are the host's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Mounts the layers over FUSE, each as a directory of its own, read-only.
+    Layers {
+        /// How many.
+        count: usize,
+    },
+    /// Creates the places to mount on in a directory that becomes the lowest layer, so that
+    /// no start leaves anything in the data directory.
+    Skeleton {
+        /// Directories, parents first.
+        directories: Vec<PathBuf>,
+        /// Empty files.
+        files: Vec<PathBuf>,
+        /// Symbolic links and what they point to.
+        links: Vec<(PathBuf, PathBuf)>,
+    },
+    /// Stacks the layers and the changes into the root.
+    Overlay {
+        /// Where changes go.
+        upper: Upper,
+    },
+    /// Unpacks the tools of the image into memory; only where there is no private directory
+    /// to keep them in.
+    UnpackTools {
+        /// Where they appear.
+        target: PathBuf,
+    },
+    /// Mounts an empty filesystem in memory.
+    Tmpfs {
+        /// Where.
+        target: PathBuf,
+        /// Permission bits of its root.
+        mode: u32,
+    },
+    /// Mounts the processes of the container's own pid namespace.
+    Proc {
+        /// Where.
+        target: PathBuf,
+    },
+    /// Mounts the terminals of the container's own.
+    Devpts {
+        /// Where.
+        target: PathBuf,
+    },
+    /// Makes a path of the host appear.
+    Bind {
+        /// Path on the host, without links.
+        source: PathBuf,
+        /// Where it appears.
+        target: PathBuf,
+        /// What the container may do with it.
+        #[serde(serialize_with = "access_name")]
+        access: Access,
+        /// Whether a source that is gone when the step runs is an error.
+        #[serde(serialize_with = "missing_name")]
+        missing: Missing,
+    },
+    /// Creates a directory.
+    Directory {
+        /// Where.
+        target: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Creates a symbolic link.
+    Symlink {
+        /// The link.
+        link: PathBuf,
+        /// What it points to.
+        target: PathBuf,
+    },
+    /// Hides what is at a path, if anything is: a file reads as empty, a directory is empty.
+    Mask {
+        /// What is hidden.
+        target: PathBuf,
+    },
+    /// Makes a path read-only, if it is there.
+    ReadOnly {
+        /// What cannot be written.
+        target: PathBuf,
+    },
+    /// Sets the host name.
+    Hostname {
+        /// The name.
+        name: String,
+    },
+    /// Brings the loopback interface of the new network namespace up.
+    Loopback,
+}
+
+/// Where an overlay keeps changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Upper {
+    /// In the `root` folder of this data directory of the host.
+    Directory(PathBuf),
+    /// In memory: they are gone when the program ends.
+    Memory,
+}
+
+/// The program and how it is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exec {
+    /// What is searched in `PATH` unless it has a slash.
+    pub program: String,
+    /// Its arguments, without the program itself.
+    pub arguments: Vec<String>,
+    /// The whole environment.
+    pub environment: BTreeMap<String, String>,
+    /// The first of these that is a directory in the container is the working directory.
+    pub directories: Vec<PathBuf>,
+    /// Names of the capabilities that the program can have, in its own user namespace.
+    pub capabilities: Vec<&'static str>,
+}
+
+fn access_name<S: serde::Serializer>(access: &Access, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(access.name())
+}
+
+fn missing_name<S: serde::Serializer>(missing: &Missing, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match missing {
+        Missing::Skip => "skip",
+        Missing::Fail => "fail",
+    })
+}

@@ -1,0 +1,185 @@
+//! The user's private directory: the copy of the program that runs, and the unpacked tools.
+//!
+//! While a program runs, the kernel refuses to open its file for writing (`ETXTBSY`, execve(2)).
+//! An image must stay writable while it runs, so what runs is a copy. It is kept, because
+//! copying it at every start costs more than everything else. All of it is in one directory
+//! per build, which appears by a rename and is complete from then on:
+//!
+//! ```text
+//! <private>/flatimage/<build id>/runtime      the program, mode 0500
+//! <private>/flatimage/<build id>/tools/bin    bash
+//! <private>/flatimage/<build id>/tools/sbin   busybox and its applets
+//! ```
+//!
+//! What is there is executed, so nobody else may be able to put it there: every directory
+//! of ours must belong to the caller and be closed to all others.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::geteuid;
+
+use crate::host::is_private_directory;
+use crate::marker::Placement;
+use crate::tools;
+
+/// A directory with the program and the tools of one build.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The executable copy of the program.
+    pub runtime: PathBuf,
+    /// The unpacked tools; `None` when the build has none.
+    pub tools: Option<PathBuf>,
+}
+
+/// How long a directory that was never finished is left alone: somebody may be filling it.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+
+/// Finds the unit of this build, or makes it from the image.
+///
+/// `None` when there is no directory to keep it in, which is no error: the caller then runs
+/// from memory.
+pub fn unit(
+    variable: impl Fn(&str) -> Option<String>,
+    image: &Path,
+    placement: &Placement,
+) -> Option<Unit> {
+    let home = variable("HOME").map(|home| format!("{home}/.cache"));
+    let bases = [
+        variable("XDG_RUNTIME_DIR"),
+        variable("XDG_CACHE_HOME"),
+        home,
+    ];
+    bases
+        .into_iter()
+        .flatten()
+        .map(PathBuf::from)
+        .filter(|base| base.is_absolute())
+        .find_map(|base| unit_below(&base, image, placement))
+}
+
+fn unit_below(base: &Path, image: &Path, placement: &Placement) -> Option<Unit> {
+    let directory = base.join("flatimage").join(&placement.build_id);
+    if let Some(unit) = existing(&directory, placement) {
+        return Some(unit);
+    }
+    let parent = usable(base)?;
+    create(&parent, &directory, image, placement).ok()?;
+    existing(&directory, placement)
+}
+
+/// The unit that is already there, if it is whole and only the caller could have made it.
+fn existing(directory: &Path, placement: &Placement) -> Option<Unit> {
+    let parent = directory.parent()?;
+    let runtime = directory.join("runtime");
+    let found = fs::symlink_metadata(&runtime).ok()?;
+    let whole = found.is_file()
+        && found.uid() == geteuid().as_raw()
+        && found.len() == placement.elf_size
+        && found.mode() & 0o022 == 0;
+    if !whole || !is_private_directory(parent) || !is_private_directory(directory) {
+        return None;
+    }
+    let tools = directory.join("tools");
+    Some(Unit {
+        runtime,
+        tools: tools.is_dir().then_some(tools),
+    })
+}
+
+/// Our folder below `base`, created if need be; `None` where it would not be private or
+/// where nothing can be executed.
+fn usable(base: &Path) -> Option<PathBuf> {
+    let ours =
+        |path: &Path| fs::metadata(path).is_ok_and(|found| found.uid() == geteuid().as_raw());
+    // A home directory may not have its cache yet.
+    if !base.exists() && base.parent().is_some_and(ours) {
+        fs::DirBuilder::new().mode(0o700).create(base).ok()?;
+    }
+    if !ours(base) {
+        return None;
+    }
+    let folder = base.join("flatimage");
+    match fs::DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
+        _ => {}
+    }
+    let executable = statvfs(&folder).is_ok_and(|at| !at.flags().contains(FsFlags::ST_NOEXEC));
+    (executable && is_private_directory(&folder)).then_some(folder)
+}
+
+fn create(parent: &Path, directory: &Path, image: &Path, placement: &Placement) -> io::Result<()> {
+    remove_abandoned(parent);
+    let unfinished = parent.join(format!(".new-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&unfinished);
+    fs::DirBuilder::new().mode(0o700).create(&unfinished)?;
+    let result = fill(&unfinished, image, placement).and_then(|()| {
+        match fs::rename(&unfinished, directory) {
+            // Damaged, or of another user: a directory that is no unit makes room.
+            Err(_) if existing(directory, placement).is_none() => {
+                fs::remove_dir_all(directory)?;
+                fs::rename(&unfinished, directory)
+            }
+            result => result,
+        }
+    });
+    if result.is_err() {
+        let _ = fs::remove_dir_all(&unfinished);
+    }
+    result
+}
+
+fn fill(directory: &Path, image: &Path, placement: &Placement) -> io::Result<()> {
+    let mut image = File::open(image)?;
+    let tools = directory.join("tools");
+    let table = tools::table();
+    if !table.is_empty() {
+        fs::DirBuilder::new().mode(0o755).create(&tools)?;
+        tools::unpack(&table, &image, placement.tools_offset, &tools)?;
+    }
+    let mut runtime = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o700)
+        .open(directory.join("runtime"))?;
+    copy_program(&mut image, &mut runtime, placement.elf_size)?;
+    runtime.set_permissions(Permissions::from_mode(0o500))?;
+    // The rename that follows must not survive a power loss that the contents do not.
+    nix::unistd::syncfs(&runtime).or_else(|_| runtime.sync_all().map_err(|_| nix::Error::EIO))?;
+    Ok(())
+}
+
+/// Copies the program, the first `size` bytes of the image.
+///
+/// # Errors
+/// As reading and writing do; `UnexpectedEof` when the image is shorter.
+pub fn copy_program(image: &mut File, to: &mut File, size: u64) -> io::Result<()> {
+    image.seek(SeekFrom::Start(0))?;
+    let copied = io::copy(&mut image.take(size), to)?;
+    if copied == size {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+fn remove_abandoned(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let age = entry
+            .metadata()
+            .and_then(|found| found.modified())
+            .ok()
+            .and_then(|changed| SystemTime::now().duration_since(changed).ok());
+        if name.to_string_lossy().starts_with(".new-") && age > Some(ABANDONED_AFTER) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

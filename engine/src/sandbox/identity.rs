@@ -1,0 +1,116 @@
+//! User namespaces: who the container's ids are on the host.
+//!
+//! There are two, one in the other. The outer one owns the mounts; in it the caller is root.
+//! The inner one is the program's: it is entered last, and from then on not even a program
+//! with all capabilities can mount, unmount or configure the network (user_namespaces(7): a
+//! mount namespace belongs to the user namespace it was made in).
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Gid, Pid, Uid, pipe2, setgroups, setresgid, setresuid};
+
+use crate::plan::{IdMap, Identity};
+use crate::sys::{Fork, fork};
+
+/// Writes the maps of the outer namespace from inside, as an ordinary user can for one id.
+///
+/// # Errors
+/// `EPERM` where the host does not let user namespaces have maps.
+pub fn map_outer_single(uid: u32, gid: u32) -> io::Result<()> {
+    write_maps(
+        "/proc/self",
+        &format!("0 {uid} 1"),
+        &format!("0 {gid} 1"),
+        false,
+    )
+}
+
+/// Writes the maps of the outer namespace of process `pid` for a range of ids, as real root.
+///
+/// # Errors
+/// As writing to `/proc/<pid>/uid_map` does.
+pub fn map_outer_range(pid: Pid, first: u32, count: u32) -> io::Result<()> {
+    let map = format!("0 {first} {count}");
+    write_maps(&format!("/proc/{pid}"), &map, &map, true)
+}
+
+/// With several ids: becomes root of the outer namespace. Before, the process is the host's
+/// root, which the map does not know.
+///
+/// # Errors
+/// `EPERM` when the maps are not written.
+pub fn become_outer_root() -> io::Result<()> {
+    setgroups(&[])?;
+    setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
+    setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?;
+    // A change of ids makes the process not dumpable, and its files in `/proc` root's: the
+    // maps of the inner namespace could not be written any more.
+    prctl::set_dumpable(true)?;
+    Ok(())
+}
+
+/// Enters the inner namespace as `identity`.
+///
+/// # Errors
+/// `EPERM` or `ENOSPC` where namespaces cannot be nested.
+pub fn enter_inner(identity: &Identity) -> io::Result<()> {
+    match identity.map {
+        IdMap::Single { .. } => {
+            unshare(CloneFlags::CLONE_NEWUSER)?;
+            let (uid, gid) = (
+                format!("{} 0 1", identity.uid),
+                format!("{} 0 1", identity.gid),
+            );
+            write_maps("/proc/self", &uid, &gid, false)
+        }
+        IdMap::Range { count, .. } => {
+            unshare_with_maps(&format!("0 0 {count}"))?;
+            let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+            setresgid(gid, gid, gid)?;
+            setresuid(uid, uid, uid)?;
+            Ok(())
+        }
+    }
+}
+
+/// A map of several ids can only be written from outside, so a child that stays outside does it.
+fn unshare_with_maps(map: &str) -> io::Result<()> {
+    let (reader, writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    let target = Pid::this();
+    match fork()? {
+        Fork::Child => {
+            drop(writer);
+            let mut byte = [0];
+            let told = nix::unistd::read(reader.as_fd(), &mut byte) == Ok(1);
+            let written = told && write_maps(&format!("/proc/{target}"), map, map, true).is_ok();
+            std::process::exit(i32::from(!written))
+        }
+        Fork::Parent(child) => {
+            let entered = unshare(CloneFlags::CLONE_NEWUSER);
+            if entered.is_ok() {
+                fs::File::from(writer).write_all(b"g")?;
+            }
+            let status = waitpid(child, None)?;
+            entered?;
+            match status {
+                WaitStatus::Exited(_, 0) => Ok(()),
+                _ => Err(io::ErrorKind::PermissionDenied.into()),
+            }
+        }
+    }
+}
+
+/// A map is accepted in one write only. Without a privileged writer the kernel demands that
+/// `setgroups` is given up first, so that a group cannot be left to gain access.
+fn write_maps(process: &str, uid: &str, gid: &str, groups: bool) -> io::Result<()> {
+    if !groups {
+        fs::write(format!("{process}/setgroups"), "deny")?;
+    }
+    fs::write(format!("{process}/uid_map"), uid)?;
+    fs::write(format!("{process}/gid_map"), gid)
+}

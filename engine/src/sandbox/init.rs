@@ -1,0 +1,197 @@
+//! The first process of the container once everything is built: it starts the program, hands
+//! on signals, and reaps whatever is left to it.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::prctl;
+use nix::sys::signal::kill;
+use nix::sys::signalfd::SignalFd;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, chdir, execve, pipe2};
+
+use super::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, plain};
+use super::signals;
+use crate::plan::Exec;
+use crate::sys::{
+    Capabilities, Fork, close_on_exec_from, drop_bounding_set, fork, set_capabilities,
+};
+
+/// Capability names of a plan and their numbers in `linux/capability.h`.
+const CAPABILITIES: [(&str, u32); 10] = [
+    ("CHOWN", 0),
+    ("DAC_OVERRIDE", 1),
+    ("FOWNER", 3),
+    ("FSETID", 4),
+    ("KILL", 5),
+    ("SETGID", 6),
+    ("SETUID", 7),
+    ("SETPCAP", 8),
+    ("SYS_CHROOT", 18),
+    ("SETFCAP", 31),
+];
+
+fn capabilities(exec: &Exec) -> Capabilities {
+    let number = |name: &&str| CAPABILITIES.iter().find(|(known, _)| known == name);
+    let numbers = exec.capabilities.iter().filter_map(number);
+    Capabilities(numbers.fold(0, |set, (_, number)| set | 1 << number))
+}
+
+/// Leaves this process and all it starts with the plan's capabilities at most, for good.
+///
+/// # Errors
+/// As prctl(2) and capset(2).
+pub fn drop_privileges(exec: &Exec) -> io::Result<()> {
+    let keep = capabilities(exec);
+    drop_bounding_set(keep)?;
+    set_capabilities(keep)?;
+    prctl::set_no_new_privs()?;
+    // This process is a copy of the supervisor: its memory holds the caller's environment.
+    prctl::set_dumpable(false)?;
+    Ok(())
+}
+
+/// Starts the program and waits for its end; answers its exit code, or 128 and the signal.
+///
+/// # Errors
+/// When the program is not found (127) or cannot be executed (126).
+pub fn run(exec: &Exec) -> Result<u8, Failure> {
+    let signals = signals::block().attempting(|| "block signals".into())?;
+    for directory in &exec.directories {
+        if chdir(directory).is_ok() {
+            break;
+        }
+    }
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).attempting(|| "make a pipe".into())?;
+    match fork().attempting(|| "start a process".into())? {
+        Fork::Child => start(exec, writer),
+        Fork::Parent(program) => {
+            drop(writer);
+            let mut failure = Vec::new();
+            // Empty when the pipe was closed by a successful execve.
+            let _ = File::from(reader).read_to_end(&mut failure);
+            match failure.as_slice() {
+                [code, text @ ..] => {
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    Err(Failure { code: *code, text })
+                }
+                [] => supervise(program, &signals),
+            }
+        }
+    }
+}
+
+/// In the child: becomes the program.
+fn start(exec: &Exec, failed: OwnedFd) -> ! {
+    let Err(failure) = become_program(exec);
+    let report = [&[failure.code][..], failure.text.as_bytes()].concat();
+    // Nothing is left to do when even this fails: the exit code says it too.
+    let _ = File::from(failed).write_all(&report);
+    std::process::exit(i32::from(failure.code))
+}
+
+fn become_program(exec: &Exec) -> Result<Infallible, Failure> {
+    let prepare = || -> io::Result<()> {
+        // The Rust runtime ignores SIGPIPE; a program expects the default.
+        signals::restore_defaults()?;
+        close_on_exec_from(3)
+    };
+    prepare().attempting(|| "prepare the program".into())?;
+    let text = |text: String| CString::new(text).attempting(|| "pass a NUL byte".into());
+    let arguments = std::iter::once(&exec.program)
+        .chain(&exec.arguments)
+        .map(|argument| text(argument.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let environment = exec
+        .environment
+        .iter()
+        .map(|(name, value)| text(format!("{name}={value}")))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut outcome = Errno::ENOENT;
+    for candidate in candidates(exec) {
+        let Err(error) = execve(&text(candidate)?, &arguments, &environment);
+        // As execvp(3): go on searching, but remember that something was there.
+        match error {
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            Errno::EACCES => outcome = error,
+            other => return Err(cannot_execute(exec, other)),
+        }
+    }
+    Err(cannot_execute(exec, outcome))
+}
+
+/// Where the program may be: at its own path, or in the directories of `PATH`.
+fn candidates(exec: &Exec) -> Vec<String> {
+    if exec.program.contains('/') {
+        return vec![exec.program.clone()];
+    }
+    let path = exec.environment.get("PATH").map_or("", String::as_str);
+    path.split(':')
+        .map(|directory| match directory {
+            "" => format!("./{}", exec.program),
+            directory => format!("{directory}/{}", exec.program),
+        })
+        .collect()
+}
+
+fn cannot_execute(exec: &Exec, error: Errno) -> Failure {
+    let program = &exec.program;
+    match error {
+        Errno::ENOENT if program.contains('/') => Failure {
+            code: NOT_FOUND,
+            text: format!("`{program}` is not there in the container, or its interpreter is not"),
+        },
+        Errno::ENOENT => Failure {
+            code: NOT_FOUND,
+            text: format!("`{program}` is not in the container's PATH"),
+        },
+        error => Failure {
+            code: NOT_EXECUTABLE,
+            text: format!("`{program}` cannot be executed: {}", plain(&error.into())),
+        },
+    }
+}
+
+/// Reaps until the program has ended, handing on signals meanwhile.
+fn supervise(program: Pid, signals: &SignalFd) -> Result<u8, Failure> {
+    loop {
+        if let Some(code) = reap(program).attempting(|| "wait for the program".into())? {
+            return Ok(code);
+        }
+        let signal = signals
+            .read_signal()
+            .attempting(|| "wait for a signal".into())?;
+        if let Some(signal) = signal.as_ref().and_then(signals::to_hand_on) {
+            // It may have ended meanwhile.
+            let _ = kill(program, signal);
+        }
+    }
+}
+
+/// Takes the status of every child that has ended; answers the program's.
+fn reap(program: Pid) -> nix::Result<Option<u8>> {
+    let mut code = None;
+    loop {
+        let ended = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Err(Errno::ECHILD) | Ok(WaitStatus::StillAlive) => return Ok(code),
+            ended => ended?,
+        };
+        if ended.pid() == Some(program) {
+            code = exit_code(ended);
+        }
+    }
+}
+
+/// The exit code that stands for a status; `None` for one that is no end.
+pub fn exit_code(status: WaitStatus) -> Option<u8> {
+    match status {
+        WaitStatus::Exited(_, code) => Some(code as u8),
+        WaitStatus::Signaled(_, signal, _) => Some(128 + signal as u8),
+        _ => None,
+    }
+}

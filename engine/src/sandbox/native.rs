@@ -1,0 +1,360 @@
+//! The kernel itself, called from the first process of the container.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use flatimage_reserved::effect::{Access, Missing};
+use nix::fcntl::OFlag;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::{chdir, sethostname};
+
+use super::channel::{Channel, Message};
+use super::failure::{Attempt, Failure, plain};
+use super::kernel::Kernel;
+use super::{identity, init, place, root};
+use crate::plan::{Action, Exec, IdMap, Identity, Plan, Step, Upper};
+use crate::sys::{
+    MountAttributes, bring_loopback_up, clone_tree, create_filesystem, join_new_session_keyring,
+    move_mount, set_attributes,
+};
+use crate::tools;
+
+/// The kernel as the first process of the container sees it.
+pub struct Native {
+    channel: Channel,
+    image: File,
+    tools_offset: u64,
+    sources: HashMap<PathBuf, OwnedFd>,
+    data: Option<OwnedFd>,
+    fuse: Option<OwnedFd>,
+    root: Option<OwnedFd>,
+    layers: usize,
+}
+
+/// Mounts from the host, or of plain data: nothing on them can be a device.
+const DATA_ONLY: MountAttributes = MountAttributes {
+    read_only: false,
+    no_devices: true,
+    no_exec: false,
+};
+/// Kernel interfaces: neither devices nor programs.
+const INTERFACE: MountAttributes = MountAttributes {
+    read_only: false,
+    no_devices: true,
+    no_exec: true,
+};
+/// What hides something.
+const NOTHING: MountAttributes = MountAttributes {
+    read_only: true,
+    no_devices: true,
+    no_exec: true,
+};
+
+impl Native {
+    /// For the process that was just forked into the plan's namespaces. `image` is the opened
+    /// image file, for tools that have to be unpacked from `tools_offset` on.
+    pub fn new(channel: Channel, image: File, tools_offset: u64) -> Native {
+        Native {
+            channel,
+            image,
+            tools_offset,
+            sources: HashMap::new(),
+            data: None,
+            fuse: None,
+            root: None,
+            layers: 0,
+        }
+    }
+
+    /// Reports a failure to the supervisor, who prints it.
+    pub fn report(&self, failure: Failure) {
+        let Failure { code, text } = failure;
+        // Nobody is left to tell when the supervisor is gone.
+        let _ = self.channel.send(&Message::Failed { code, text });
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>, Failure> {
+        let root = self
+            .root
+            .as_ref()
+            .ok_or_else(|| Failure::ours("the plan has no root"))?;
+        Ok(root.as_fd())
+    }
+
+    /// Everything that only the caller may open is opened before the ids change.
+    fn open_outside(&mut self, plan: &Plan) -> Result<(), Failure> {
+        for step in &plan.steps {
+            match &step.action {
+                Action::Bind {
+                    source, missing, ..
+                } => self.open_source(source, *missing)?,
+                Action::Mask { .. } => self.open_source(Path::new("/dev/null"), Missing::Fail)?,
+                Action::Overlay {
+                    upper: Upper::Directory(data),
+                } => {
+                    self.data = Some(root::open_data(data)?);
+                }
+                // It must be opened inside the user namespace that mounts it: the kernel
+                // answers EINVAL to a descriptor from another one.
+                Action::Layers { .. } => {
+                    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+                    let fuse =
+                        nix::fcntl::open("/dev/fuse", flags, Mode::empty()).attempting(|| {
+                            "open /dev/fuse, which the layers are served through".into()
+                        })?;
+                    self.fuse = Some(fuse);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn open_source(&mut self, path: &Path, missing: Missing) -> Result<(), Failure> {
+        match place::host(path) {
+            Ok(source) => {
+                self.sources.insert(path.to_owned(), source);
+                Ok(())
+            }
+            Err(_) if missing == Missing::Skip => Ok(()),
+            Err(error) => Err(error).attempting(|| format!("open {}", path.display())),
+        }
+    }
+
+    fn mount_layers(&mut self) -> Result<(), Failure> {
+        let fuse = self
+            .fuse
+            .take()
+            .ok_or_else(|| Failure::ours("the plan has no server"))?;
+        root::mount_layers(&fuse)?;
+        self.channel
+            .send(&Message::Fuse(fuse))
+            .attempting(|| "hand the layers to their server".into())
+    }
+
+    fn bind(&self, source: &Path, target: &Path, access: Access) -> io::Result<()> {
+        // A source that may be missing and is has no descriptor.
+        let Some(source) = self.sources.get(source) else {
+            return Ok(());
+        };
+        let attributes = MountAttributes {
+            read_only: access == Access::Ro,
+            no_devices: access != Access::Dev,
+            no_exec: false,
+        };
+        self.attach_copy(source, target, attributes)
+    }
+
+    /// Attaches a copy of the mounts at `source` to `target`.
+    fn attach_copy(
+        &self,
+        source: &OwnedFd,
+        target: &Path,
+        attributes: MountAttributes,
+    ) -> io::Result<()> {
+        let missing = match place::is_directory(source)? {
+            true => place::Missing::Directory,
+            false => place::Missing::File,
+        };
+        let root = self
+            .root()
+            .map_err(|failure| io::Error::other(failure.text))?;
+        let target = place::ensure(root, target, missing)?;
+        let mount = clone_tree(source.as_fd())?;
+        set_attributes(mount.as_fd(), attributes)?;
+        move_mount(mount.as_fd(), target.as_fd())
+    }
+
+    fn attach(&self, mount: &OwnedFd, target: &Path) -> io::Result<()> {
+        let root = self
+            .root()
+            .map_err(|failure| io::Error::other(failure.text))?;
+        let target = place::ensure(root, target, place::Missing::Directory)?;
+        move_mount(mount.as_fd(), target.as_fd())
+    }
+
+    fn tmpfs(&self, target: &Path, mode: u32) -> io::Result<OwnedFd> {
+        let mode = std::ffi::CString::new(format!("{mode:o}"))?;
+        let mount = create_filesystem(c"tmpfs", &[(c"mode", &mode)], DATA_ONLY)?;
+        self.attach(&mount, target)?;
+        Ok(mount)
+    }
+
+    fn unpack_tools(&self, target: &Path) -> io::Result<()> {
+        let mount = self.tmpfs(target, 0o755)?;
+        // The working directory names the new filesystem without a path of the image in it.
+        nix::unistd::fchdir(&mount)?;
+        tools::unpack(
+            &tools::table(),
+            &self.image,
+            self.tools_offset,
+            Path::new("."),
+        )?;
+        chdir("/")?;
+        set_attributes(
+            mount.as_fd(),
+            MountAttributes {
+                read_only: true,
+                ..DATA_ONLY
+            },
+        )
+    }
+
+    fn mask(&self, target: &Path) -> io::Result<()> {
+        let root = self
+            .root()
+            .map_err(|failure| io::Error::other(failure.text))?;
+        let place = match place::find(root, target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        if place::is_directory(&place)? {
+            let empty = create_filesystem(c"tmpfs", &[], NOTHING)?;
+            move_mount(empty.as_fd(), place.as_fd())
+        } else {
+            match self.sources.get(Path::new("/dev/null")) {
+                Some(null) => self.attach_copy(
+                    null,
+                    target,
+                    MountAttributes {
+                        read_only: true,
+                        no_devices: false,
+                        no_exec: true,
+                    },
+                ),
+                None => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+    }
+
+    fn read_only(&self, target: &Path) -> io::Result<()> {
+        let root = self
+            .root()
+            .map_err(|failure| io::Error::other(failure.text))?;
+        match place::find(root, target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(place) => self.attach_copy(&place, target, NOTHING),
+        }
+    }
+
+    fn in_root(&self, action: &Action) -> io::Result<()> {
+        let root = || {
+            self.root()
+                .map_err(|failure| io::Error::other(failure.text))
+        };
+        match action {
+            Action::Tmpfs { target, mode } => self.tmpfs(target, *mode).map(drop),
+            Action::Proc { target } => {
+                self.attach(&create_filesystem(c"proc", &[], INTERFACE)?, target)
+            }
+            Action::Devpts { target } => {
+                let options = [(c"mode", c"620"), (c"ptmxmode", c"666")];
+                let attributes = MountAttributes {
+                    no_exec: true,
+                    ..MountAttributes::default()
+                };
+                self.attach(&create_filesystem(c"devpts", &options, attributes)?, target)
+            }
+            Action::Bind {
+                source,
+                target,
+                access,
+                ..
+            } => self.bind(source, target, *access),
+            Action::UnpackTools { target } => self.unpack_tools(target),
+            Action::Directory { target, mode } => place::directory(root()?, target, *mode),
+            Action::Symlink { link, target } => place::link(root()?, link, target),
+            Action::Mask { target } => self.mask(target),
+            Action::ReadOnly { target } => self.read_only(target),
+            Action::Hostname { name } => Ok(sethostname(name)?),
+            Action::Loopback => bring_loopback_up(),
+            Action::Layers { .. } | Action::Skeleton { .. } | Action::Overlay { .. } => Ok(()),
+        }
+    }
+}
+
+impl Kernel for Native {
+    fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
+        die_with_supervisor()?;
+        match plan.identity.map {
+            IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
+                .attempting(|| "map the caller's ids into a user namespace".into())?,
+            IdMap::Range { .. } => match self.channel.receive() {
+                Ok(Some(Message::Mapped)) => {}
+                _ => return Err(Failure::ours("the supervisor is gone")),
+            },
+        }
+        self.open_outside(plan)?;
+        if let IdMap::Range { .. } = plan.identity.map {
+            identity::become_outer_root()
+                .attempting(|| "become root of the user namespace".into())?;
+        }
+        root::enter_stage()
+    }
+
+    fn perform(&mut self, step: &Step) -> Result<(), Failure> {
+        match &step.action {
+            Action::Layers { count } => {
+                self.layers = *count;
+                self.mount_layers()
+            }
+            Action::Skeleton {
+                directories,
+                files,
+                links,
+            } => root::create_skeleton(directories, files, links),
+            Action::Overlay { .. } => {
+                self.root = Some(root::mount_overlay(self.layers, self.data.as_ref())?);
+                self.data = None;
+                Ok(())
+            }
+            action => self.in_root(action).map_err(|error| {
+                let (cause, reason) = (&step.cause, plain(&error));
+                Failure::ours(format!("{cause}: cannot do `{action}`: {reason}"))
+            }),
+        }
+    }
+
+    fn enter_root(&mut self) -> Result<(), Failure> {
+        let root = self
+            .root
+            .take()
+            .ok_or_else(|| Failure::ours("the plan has no root"))?;
+        self.sources.clear();
+        root::enter_root(&root)
+    }
+
+    fn restrict(&mut self, identity: &Identity, exec: &Exec) -> Result<(), Failure> {
+        // Where the kernel was built without keyrings there is nothing to leave.
+        let _ = join_new_session_keyring();
+        identity::enter_inner(identity).attempting(|| "nest a user namespace".into())?;
+        init::drop_privileges(exec).attempting(|| "give up privileges".into())?;
+        die_with_supervisor()?;
+        // It may have died before the request was made.
+        match self
+            .channel
+            .is_open()
+            .attempting(|| "ask for the supervisor".into())?
+        {
+            true => Ok(()),
+            false => Err(Failure::ours("the supervisor is gone")),
+        }
+    }
+
+    fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
+        init::run(exec)
+    }
+}
+
+/// The container ends when the supervisor does, however it ends. The kernel forgets the
+/// request when ids or capabilities change (prctl(2)), so it is made again after that.
+fn die_with_supervisor() -> Result<(), Failure> {
+    prctl::set_pdeathsig(Signal::SIGKILL)
+        .attempting(|| "tie the container to its supervisor".into())
+}

@@ -1,0 +1,124 @@
+//! Places in the container's root to mount on.
+//!
+//! Every place is found with openat2(2) below the root: a link of the image that leads out
+//! leads to the same path inside. What is missing is created.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, mkdirat, mknodat};
+
+use crate::sys::{Resolve, open_in};
+
+/// What a missing place becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// A directory.
+    Directory,
+    /// An empty file.
+    File,
+}
+
+fn relative(path: &Path) -> PathBuf {
+    match path.strip_prefix("/") {
+        Ok(rest) if rest.as_os_str().is_empty() => PathBuf::from("."),
+        Ok(rest) => rest.to_owned(),
+        Err(_) => path.to_owned(),
+    }
+}
+
+/// The place at `path` below `root`, if there is one.
+///
+/// # Errors
+/// As openat2(2).
+pub fn find(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    open_in(root, &relative(path), libc::O_PATH, Resolve::InRoot)
+}
+
+/// The place at `path` below `root`, with its parents, created where missing.
+///
+/// # Errors
+/// As openat2(2), mkdirat(2) and mknodat(2).
+pub fn ensure(root: BorrowedFd<'_>, path: &Path, missing: Missing) -> io::Result<OwnedFd> {
+    match find(root, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let parent = ensure(root, parent, Missing::Directory)?;
+    let made = match missing {
+        Missing::Directory => mkdirat(&parent, name, Mode::from_bits_truncate(0o755)),
+        Missing::File => mknodat(
+            &parent,
+            name,
+            SFlag::S_IFREG,
+            Mode::from_bits_truncate(0o644),
+            0,
+        ),
+    };
+    match made {
+        // A dangling link has the name: its target is created instead, inside.
+        Err(nix::Error::EEXIST) => Err(io::Error::other("a link leads nowhere")),
+        Err(error) => Err(error.into()),
+        Ok(()) => open_in(
+            parent.as_fd(),
+            Path::new(name),
+            libc::O_PATH | libc::O_NOFOLLOW,
+            Resolve::NoSymlinks,
+        ),
+    }
+}
+
+/// A directory at `path` below `root` with these permission bits, made if it is missing.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn directory(root: BorrowedFd<'_>, path: &Path, mode: u32) -> io::Result<()> {
+    ensure(root, path, Missing::Directory)?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let parent = find(root, parent)?;
+    let mode = Mode::from_bits_truncate(mode);
+    Ok(fchmodat(&parent, name, mode, FchmodatFlags::FollowSymlink)?)
+}
+
+/// A link at `path` below `root`; what is already there stays.
+///
+/// # Errors
+/// As symlinkat(2).
+pub fn link(root: BorrowedFd<'_>, path: &Path, target: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let parent = ensure(root, parent, Missing::Directory)?;
+    match nix::unistd::symlinkat(target, &parent, name) {
+        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the place is a directory.
+///
+/// # Errors
+/// As fstat(2).
+pub fn is_directory(place: &OwnedFd) -> io::Result<bool> {
+    let kind = SFlag::from_bits_truncate(nix::sys::stat::fstat(place)?.st_mode) & SFlag::S_IFMT;
+    Ok(kind == SFlag::S_IFDIR)
+}
+
+/// Opens a path of the host, links followed, without any access to what is there.
+///
+/// # Errors
+/// As open(2).
+pub fn host(path: &Path) -> io::Result<OwnedFd> {
+    Ok(nix::fcntl::open(
+        path,
+        OFlag::O_PATH | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?)
+}

@@ -1,0 +1,175 @@
+//! The stage on which the root is built.
+//!
+//! The first process of the container mounts an empty filesystem in memory and makes it its
+//! root, with the host below `host`. There the layers, the skeleton and the overlay have
+//! fixed, plain names, whatever the host looks like, and nothing is created on the host.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{chdir, fchdir, pivot_root};
+
+use super::failure::{Attempt, Failure};
+use super::place;
+
+const LAYERS: &str = "/layers";
+const SKELETON: &str = "/skeleton";
+const MEMORY: &str = "/memory";
+const ROOT: &str = "/root";
+
+/// Directories of which one exists on every host, to mount the stage on. `/tmp` first: it is
+/// the one that no path of the host leads through that could be needed before the pivot.
+const ANCHORS: [&str; 4] = ["/tmp", "/run", "/mnt", "/var"];
+
+/// Makes the stage the root; the host is then at `/host`.
+pub fn enter_stage() -> Result<(), Failure> {
+    let none: Option<&str> = None;
+    // Mounts of ours must not appear on the host; those of the host may go on appearing here.
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
+        .attempting(|| "make the mounts private".into())?;
+    let anchor = ANCHORS
+        .into_iter()
+        .find(|path| Path::new(path).is_dir())
+        .unwrap_or("/");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(
+        Some("flatimage"),
+        anchor,
+        Some("tmpfs"),
+        flags,
+        Some("mode=0755"),
+    )
+    .attempting(|| format!("mount a filesystem in memory on {anchor}"))?;
+    let stage = || -> io::Result<()> {
+        chdir(anchor)?;
+        for name in ["host", "layers", "skeleton", "memory", "root"] {
+            fs::create_dir(name)?;
+        }
+        pivot_root(".", "host")?;
+        Ok(chdir("/")?)
+    };
+    stage().attempting(|| "leave the host's root".into())
+}
+
+/// Mounts the layers' filesystem, which `fuse` is the server's side of.
+pub fn mount_layers(fuse: &OwnedFd) -> Result<(), Failure> {
+    use std::os::fd::AsRawFd;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+    // Permissions are the kernel's business, which knows the modes and owners.
+    let options = format!(
+        "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
+        fuse.as_raw_fd()
+    );
+    mount(
+        Some("flatimage"),
+        LAYERS,
+        Some("fuse"),
+        flags,
+        Some(options.as_str()),
+    )
+    .attempting(|| "mount the layers over FUSE".into())
+}
+
+/// Creates the places that mounts need, as the lowest layer.
+pub fn create_skeleton(
+    directories: &[PathBuf],
+    files: &[PathBuf],
+    links: &[(PathBuf, PathBuf)],
+) -> Result<(), Failure> {
+    let at = |path: &Path| Path::new(SKELETON).join(path.strip_prefix("/").unwrap_or(path));
+    let create = || -> io::Result<()> {
+        for directory in directories {
+            fs::create_dir(at(directory))?;
+        }
+        for file in files {
+            fs::File::create_new(at(file))?;
+        }
+        for (link, target) in links {
+            symlink(target, at(link))?;
+        }
+        Ok(())
+    };
+    create().attempting(|| "create the places to mount on".into())
+}
+
+/// Stacks `layers` and the changes. `data` is the data directory, or `None` to keep changes in
+/// memory. Answers a descriptor of the root.
+pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<OwnedFd, Failure> {
+    let lower: Vec<String> = (0..layers)
+        .rev()
+        .map(|index| format!("{LAYERS}/{index}"))
+        .chain([SKELETON.to_owned()])
+        .collect();
+    // A colon or comma in a path would end the option: the data directory is the working
+    // directory and the options name what is in it.
+    match data {
+        Some(data) => fchdir(data).attempting(|| "enter the data directory".into())?,
+        None => chdir(MEMORY).attempting(|| "enter the stage".into())?,
+    }
+    for name in ["root", "work"] {
+        match fs::create_dir(name) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).attempting(|| format!("create `{name}` in the data directory"));
+            }
+            _ => {}
+        }
+    }
+    // Without privileges over the host the overlay keeps its marks in `user.` attributes
+    // (Linux 5.11; Documentation/filesystems/overlayfs.rst).
+    let options = format!(
+        "lowerdir={},upperdir=root,workdir=work,userxattr",
+        lower.join(":")
+    );
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(
+        Some("flatimage"),
+        ROOT,
+        Some("overlay"),
+        flags,
+        Some(options.as_str()),
+    )
+    .attempting(|| "stack the layers with overlayfs".into())?;
+    chdir("/").attempting(|| "leave the data directory".into())?;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root =
+        nix::fcntl::open(ROOT, flags, Mode::empty()).attempting(|| "open the root".into())?;
+    refuse_read_only(&root)?;
+    Ok(root)
+}
+
+/// An overlay whose upper directory cannot be used mounts all the same, read-only.
+fn refuse_read_only(root: &OwnedFd) -> Result<(), Failure> {
+    let found = fstatvfs(root).attempting(|| "examine the root".into())?;
+    if found.flags().contains(FsFlags::ST_RDONLY) {
+        return Err(Failure::ours(
+            "the data directory cannot hold changes: its filesystem refuses what overlayfs needs; \
+             put it elsewhere with FIM_DIR_DATA",
+        ));
+    }
+    Ok(())
+}
+
+/// Makes `root` the root and lets go of the stage and of the host.
+pub fn enter_root(root: &OwnedFd) -> Result<(), Failure> {
+    let enter = || -> io::Result<()> {
+        fchdir(root.as_fd())?;
+        // Both on the same directory: the old root ends up on top of the new one and is
+        // detached from there (pivot_root(2), "pivot_root(".", ".")").
+        pivot_root(".", ".")?;
+        umount2(".", MntFlags::MNT_DETACH)?;
+        Ok(chdir("/")?)
+    };
+    enter().attempting(|| "enter the container's root".into())
+}
+
+/// Whether a data directory can be opened; see [`place::host`].
+pub fn open_data(path: &Path) -> Result<OwnedFd, Failure> {
+    place::host(path).attempting(|| format!("open the data directory {}", path.display()))
+}

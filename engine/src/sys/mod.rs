@@ -1,0 +1,33 @@
+//! The system calls that no safe crate offers.
+//!
+//! Every `unsafe` block of the engine is in this module, each with its reason.
+//! The functions promise what the system call promises and nothing more; the
+//! order in which they are called is the business of [`crate::sandbox`].
+#![allow(
+    unsafe_code,
+    reason = "the one module that talks to the kernel directly"
+)]
+
+mod capability;
+mod mount;
+mod process;
+
+pub use capability::{Capabilities, drop_bounding_set, set_capabilities};
+pub use mount::{
+    MountAttributes, Resolve, clone_tree, create_filesystem, move_mount, open_in, set_attributes,
+};
+pub use process::{
+    Fork, bring_loopback_up, close_on_exec_from, fork, fork_into, join_new_session_keyring,
+    receive_with_descriptor, reset_signal,
+};
+
+use std::io;
+
+/// The result of a raw system call: a negative value means `errno` is set.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

@@ -1,0 +1,155 @@
+//! Processes: forks into new namespaces, descriptors, the session keyring.
+
+use std::ffi::c_ulong;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+use nix::unistd::Pid;
+
+use super::check;
+
+/// Which side of a fork the caller is on.
+pub enum Fork {
+    /// The process that called; the id of the new process as the caller sees it.
+    Parent(Pid),
+    /// The new process.
+    Child,
+}
+
+/// Forks; the child starts in new `namespaces` (`CLONE_NEW*` flags).
+///
+/// With `CLONE_NEWUSER` among them the child has every capability in the new
+/// user namespace, which also owns the other new namespaces (clone(2)).
+///
+/// The caller must have one thread only: the child of a process with several
+/// may allocate while a thread that no longer exists holds the allocator's lock.
+///
+/// # Errors
+/// Whatever clone(2) reports; `ENOSPC` and `EPERM` where user namespaces are limited or refused.
+pub fn fork_into(namespaces: CloneFlags) -> io::Result<Fork> {
+    let flags = namespaces.bits() as c_ulong | libc::SIGCHLD as c_ulong;
+    // SAFETY: a null stack makes clone(2) behave as fork(2): the child runs on a copy of
+    // this stack. No flag shares memory, so nothing of the parent's can be changed. The
+    // argument order of the first two is the same on x86_64 and aarch64; the others are 0.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    Ok(if pid == 0 {
+        Fork::Child
+    } else {
+        Fork::Parent(Pid::from_raw(pid as i32))
+    })
+}
+
+/// Forks in the same namespaces; as [`fork_into`] with none.
+///
+/// # Errors
+/// Whatever fork(2) reports.
+pub fn fork() -> io::Result<Fork> {
+    fork_into(CloneFlags::empty())
+}
+
+/// Marks every descriptor from `first` on close-on-exec, so that nothing the caller
+/// leaked to us reaches the program.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.9; then each open descriptor is marked one by one.
+pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: only descriptor flags change; no memory is passed.
+    let done = check(unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    });
+    match done {
+        Ok(_) => Ok(()),
+        Err(_) => mark_each_from(first),
+    }
+}
+
+fn mark_each_from(first: RawFd) -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(fd) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<RawFd>().ok())
+        else {
+            continue;
+        };
+        if fd >= first {
+            // SAFETY: `fcntl` with F_SETFD takes an integer; a descriptor that is gone gives EBADF.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the session keyring by a new, empty one: a session keyring is inherited
+/// through every namespace (keyrings(7)), so the caller's keys would be readable inside.
+///
+/// # Errors
+/// `ENOSYS` where the kernel has no keyrings; `EDQUOT` when the user has too many.
+pub fn join_new_session_keyring() -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring; nothing is dereferenced.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0) }).map(drop)
+}
+
+/// Brings the loopback interface of the current network namespace up.
+///
+/// # Errors
+/// `EPERM` when the caller's user namespace does not own the network namespace.
+pub fn bring_loopback_up() -> io::Result<()> {
+    // SAFETY: plain integers; the descriptor returned is ours alone.
+    let socket = check(i64::from(unsafe {
+        libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
+    }))?;
+    // SAFETY: `socket` was just opened and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket as RawFd) };
+    // SAFETY: `ifreq` is plain old data, for which all zeros is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads one `ifreq`, which lives until the call returns.
+    check(i64::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request)
+    }))
+    .map(drop)
+}
+
+/// Waits for one packet on `socket`: its length in bytes (0 when the other end is gone) and
+/// the first descriptor that came with it, close-on-exec.
+///
+/// # Errors
+/// As recvmsg(2).
+pub fn receive_with_descriptor(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let mut data = [IoSliceMut::new(bytes)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut data, Some(&mut space), flags)?;
+    let fd = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+        _ => None,
+    });
+    // SAFETY: the kernel has just made this descriptor for us and nobody else knows it.
+    let fd = fd.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok((received.bytes, fd))
+}
+
+/// Gives `number` its default disposition.
+///
+/// # Errors
+/// `EINVAL` for a signal whose disposition cannot change.
+pub fn reset_signal(number: Signal) -> nix::Result<()> {
+    // SAFETY: the default disposition runs no code of ours.
+    unsafe { signal(number, SigHandler::SigDfl) }.map(drop)
+}

@@ -1,0 +1,163 @@
+//! The tools that an image brings: a static `bash` and a busybox with its applets.
+//!
+//! They follow the program in the image, each compressed by itself (zstd). A table compiled
+//! into the program says where; sizes are in bytes, offsets count from the first tool.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::release;
+
+/// Where the tools are while the container runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tools {
+    /// The image has none.
+    None,
+    /// In this directory of the host, which only the caller can change.
+    Directory(PathBuf),
+    /// Unpacked into the container's memory at this start.
+    Memory,
+}
+
+/// One tool of the image.
+#[derive(Debug, Deserialize)]
+pub struct Tool {
+    name: String,
+    directory: String,
+    offset: u64,
+    compressed_size: u64,
+    size: u64,
+    links: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    tools: Vec<Tool>,
+}
+
+/// The tools that the image was built with.
+///
+/// # Panics
+/// Never in a program whose tests pass: the table is a build-time input.
+pub fn table() -> Vec<Tool> {
+    let table: Table =
+        serde_json::from_str(release::TOOLS_TABLE).expect("the table is checked by a test");
+    table.tools
+}
+
+/// Unpacks `tools` from the image, whose first tool is at `offset`, below `to`.
+///
+/// # Errors
+/// As reading, decompressing and writing do; `InvalidData` when a size is not the table's.
+pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Result<()> {
+    for tool in tools {
+        let directory = to.join(&tool.directory);
+        fs::create_dir_all(&directory)?;
+        let compressed = Span {
+            file: image,
+            at: offset + tool.offset,
+            left: tool.compressed_size,
+        };
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o555)
+            .open(directory.join(&tool.name))?;
+        let written = io::copy(&mut zstd::Decoder::new(compressed)?, &mut file)?;
+        if written != tool.size {
+            let what = format!(
+                "the tool `{}` has {written} bytes, not {}",
+                tool.name, tool.size
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        for link in &tool.links {
+            symlink(&tool.name, directory.join(link))?;
+        }
+    }
+    Ok(())
+}
+
+/// A part of a file, read without moving the file's own position, which forked processes share.
+struct Span<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Span<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let read = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        self.at += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn tool(name: &str, offset: u64, compressed: &[u8], size: u64, links: &[&str]) -> Tool {
+        Tool {
+            name: name.into(),
+            directory: "sbin".into(),
+            offset,
+            compressed_size: compressed.len() as u64,
+            size,
+            links: links.iter().map(|link| link.to_string()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_compiled_table_can_be_read() {
+        assert!(table().iter().all(|tool| !tool.name.is_empty()));
+    }
+
+    #[test]
+    fn tools_are_unpacked_executable_with_their_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (
+            zstd::encode_all(&b"first"[..], 3).unwrap(),
+            zstd::encode_all(&b"second"[..], 3).unwrap(),
+        );
+        let mut image = tempfile::tempfile().unwrap();
+        image.write_all(b"program").unwrap();
+        image.write_all(&one).unwrap();
+        image.write_all(&two).unwrap();
+        let tools = [
+            tool("a", 0, &one, 5, &[]),
+            tool("b", one.len() as u64, &two, 6, &["ls", "cat"]),
+        ];
+        unpack(&tools, &image, 7, directory.path()).unwrap();
+        assert_eq!(fs::read(directory.path().join("sbin/a")).unwrap(), b"first");
+        assert_eq!(
+            fs::read(directory.path().join("sbin/cat")).unwrap(),
+            b"second"
+        );
+        let mode = fs::metadata(directory.path().join("sbin/b"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o111, 0o111);
+    }
+
+    #[test]
+    fn a_tool_of_another_size_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let one = zstd::encode_all(&b"first"[..], 3).unwrap();
+        let mut image = tempfile::tempfile().unwrap();
+        image.write_all(&one).unwrap();
+        let error = unpack(&[tool("a", 0, &one, 4, &[])], &image, 0, directory.path()).unwrap_err();
+        assert_eq!(error.to_string(), "the tool `a` has 5 bytes, not 4");
+    }
+}
