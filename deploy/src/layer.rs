@@ -30,21 +30,43 @@ pub enum LayerError {
     Pack(#[from] PackError),
 }
 
-/// Makes the tree that becomes layer 0 and returns where it is.
-pub(crate) fn root(cache: &Path, root: Root, source: Option<&Path>) -> Result<PathBuf, LayerError> {
+/// Checks that a distribution is given what it is made from, and nothing that it would pass over.
+pub(crate) fn check(root: Root, source: Option<&Path>) -> Result<(), LayerError> {
     match (root, source) {
+        (Root::Empty, None) => Ok(()),
+        (Root::Empty, Some(_)) => Err(LayerError::Source("this distribution takes no directory")),
         (Root::Directory, None) => Err(LayerError::Source(
             "this distribution is made from a directory; name it behind the distribution",
         )),
-        (Root::Directory, Some(dir)) if dir.is_dir() => Ok(dir.to_owned()),
+        (Root::Directory, Some(dir)) if dir.is_dir() => Ok(()),
         (Root::Directory, Some(dir)) => Err(LayerError::NotADirectory(dir.to_owned())),
-        (Root::Empty, Some(_)) => Err(LayerError::Source("this distribution takes no directory")),
-        (Root::Empty, None) => Ok(empty(&cache.join("roots/empty"))?),
     }
 }
 
-/// An empty directory that packs to the same bytes wherever and whenever it is made.
-fn empty(path: &Path) -> Result<PathBuf, FileError> {
+/// Makes the tree that becomes layer 0. Returns where it is and whether it was there.
+pub(crate) fn root(
+    cache: &Path,
+    root: Root,
+    source: Option<&Path>,
+) -> Result<(PathBuf, bool), LayerError> {
+    check(root, source)?;
+    match source {
+        Some(dir) => Ok((dir.to_owned(), true)),
+        None => Ok(empty(&cache.join("roots/empty"))?),
+    }
+}
+
+/// An empty directory whose mode and time are the same wherever and whenever it is made.
+fn empty(path: &Path) -> Result<(PathBuf, bool), FileError> {
+    let is_made = |path: &Path| -> io::Result<bool> {
+        let found = fs::metadata(path)?;
+        let untouched =
+            found.mode() & 0o7777 == 0o755 && (found.mtime(), found.mtime_nsec()) == (0, 0);
+        Ok(untouched && fs::read_dir(path)?.next().is_none())
+    };
+    if is_made(path).unwrap_or(false) {
+        return Ok((path.to_owned(), true));
+    }
     file::remove_dir(path)?;
     file::create_dir(path)?;
     File::open(path)
@@ -53,7 +75,7 @@ fn empty(path: &Path) -> Result<PathBuf, FileError> {
             dir.set_modified(SystemTime::UNIX_EPOCH)
         })
         .map_err(failed("set mode and time of", path))?;
-    Ok(path.to_owned())
+    Ok((path.to_owned(), false))
 }
 
 /// Packs `tree` into the file `layer`, unless that was made from the same tree in the same way. Returns whether it was.
@@ -177,15 +199,22 @@ mod tests {
     #[test]
     fn a_source_is_wanted_exactly_where_it_means_something() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(root(dir.path(), Root::Directory, None).is_err());
-        assert!(root(dir.path(), Root::Empty, Some(dir.path())).is_err());
-        assert!(root(dir.path(), Root::Directory, Some(&dir.path().join("none"))).is_err());
-        assert_eq!(
-            root(dir.path(), Root::Directory, Some(dir.path())).unwrap(),
-            dir.path()
-        );
-        let empty = root(dir.path(), Root::Empty, None).unwrap();
-        let found = fs::metadata(empty).unwrap();
+        let none = dir.path().join("none");
+        assert!(check(Root::Directory, None).is_err());
+        assert!(check(Root::Empty, Some(dir.path())).is_err());
+        assert!(check(Root::Directory, Some(&none)).is_err());
+        assert!(check(Root::Directory, Some(dir.path())).is_ok());
+    }
+
+    #[test]
+    fn the_empty_root_is_always_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = || root(dir.path(), Root::Empty, None).unwrap();
+        let (path, unchanged) = make();
+        assert!(!unchanged && make().1);
+        fs::write(path.join("left"), "over").unwrap();
+        assert!(!make().1);
+        let found = fs::metadata(path).unwrap();
         assert_eq!((found.mode() & 0o7777, found.mtime()), (0o755, 0));
     }
 }

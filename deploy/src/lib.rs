@@ -156,6 +156,8 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
         return Err(Error::Level(options.level));
     }
     let distribution = Distribution::load(&options.workspace, &options.distribution)?;
+    let source = options.source.as_deref();
+    layer::check(distribution.root, source)?;
     let cache = compile::target_dir(&options.workspace)?.join("deploy");
     file::create_dir(&cache)?;
     let _lock = lock(&cache)?;
@@ -180,8 +182,8 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     report.ends(Stage::Compile, &summary, runtime.unchanged);
 
     report.begins(Stage::Root);
-    let tree = layer::root(&cache, distribution.root, options.source.as_deref())?;
-    report.ends(Stage::Root, &distribution.summary, false);
+    let (tree, unchanged) = layer::root(&cache, distribution.root, source)?;
+    report.ends(Stage::Root, &distribution.summary, unchanged);
 
     report.begins(Stage::Compress);
     let layers = cache.join("layers");

@@ -45,23 +45,21 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
             eprintln!(
-                "{}; `deploy --help` says what there is",
-                first.trim_end_matches(':')
+                "error: {}; `deploy --help` says what there is",
+                misused(&error)
             );
             return ExitCode::from(FAILED);
         }
     };
     match deploy::build(&options(arguments), &mut Lines::new()) {
         Ok(built) => {
-            let dir = built
-                .image
-                .parent()
-                .map_or_else(|| ".".into(), |dir| dir.display().to_string());
+            let dir = built.image.parent().unwrap_or(".".as_ref());
             let sums = built.checksum.file_name().unwrap_or_default().display();
-            eprintln!("to check it: (cd {dir} && sha256sum -c {sums})");
+            eprintln!(
+                "to check it: (cd {} && sha256sum -c {sums})",
+                quoted(&dir.to_string_lossy())
+            );
             println!("{}", built.image.display());
             ExitCode::SUCCESS
         }
@@ -69,6 +67,26 @@ fn main() -> ExitCode {
             eprintln!("error: {}", told(&error));
             ExitCode::from(FAILED)
         }
+    }
+}
+
+/// What is wrong with the arguments, in one line.
+fn misused(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        return "name what to build, such as `blueprint`".to_owned();
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    first.trim_start_matches("error: ").to_owned()
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte);
+    match path.bytes().all(plain) {
+        true if !path.is_empty() => path.to_owned(),
+        true => ".".to_owned(),
+        false => format!("'{}'", path.replace('\'', r"'\''")),
     }
 }
 

@@ -85,7 +85,7 @@ impl Report for Lines {
         self.percent = 0;
         // Cargo draws its own progress.
         if stage != Stage::Compile {
-            self.transient(format_args!("{stage:<16}…"));
+            self.transient(format_args!("{stage:<17}…"));
         }
     }
 
@@ -94,7 +94,7 @@ impl Report for Lines {
         if percent != self.percent {
             self.percent = percent;
             let bar = "#".repeat(percent as usize / 4);
-            self.transient(format_args!("{stage:<16}[{bar:<25}] {percent:>3} %"));
+            self.transient(format_args!("{stage:<17}[{bar:<25}] {percent:>3} %"));
         }
     }
 
@@ -103,9 +103,9 @@ impl Report for Lines {
         let took = self.began.elapsed().as_secs_f64();
         let mut stderr = std::io::stderr().lock();
         let _ = if unchanged {
-            writeln!(stderr, "{stage:<16}{summary}: unchanged")
+            writeln!(stderr, "{stage:<17}{summary}: unchanged")
         } else {
-            writeln!(stderr, "{stage:<16}{summary} ({took:.1} s)")
+            writeln!(stderr, "{stage:<17}{summary} ({took:.1} s)")
         };
     }
 }

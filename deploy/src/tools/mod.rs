@@ -63,6 +63,9 @@ pub enum ToolsError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What was given is no directory.
+    #[error("`{}` is not a directory; give one that holds static `bash` and `busybox`", .0.display())]
+    NotADirectory(PathBuf),
     /// A file of the given directory is no program.
     #[error("`{}` cannot be a tool; give a static program for this machine", path.display())]
     NotAProgram {
@@ -138,6 +141,9 @@ pub(crate) struct Tools {
 
 /// Gathers the tools into `cache`. `given` is the directory of `--tools`.
 pub(crate) fn gather(cache: &Path, given: Option<&Path>) -> Result<Tools, ToolsError> {
+    if let Some(dir) = given.filter(|dir| !dir.is_dir()) {
+        return Err(ToolsError::NotADirectory(dir.to_owned()));
+    }
     let path = std::env::var_os("PATH");
     let search = Search {
         given,
