@@ -1,6 +1,7 @@
 //! The pure function from settings, host and request to a plan.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use flatimage_reserved::active::active;
@@ -56,7 +57,7 @@ pub struct Request {
     /// Where the tools of the image are.
     pub tools: Tools,
     /// The program and its arguments; empty for an interactive shell.
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
     /// Whether the program runs as root inside.
     pub as_root: bool,
     /// Process id that the container is told as its own on the host.
@@ -128,7 +129,7 @@ pub fn build(
         layers: request.layers.clone(),
         steps,
         exec: Exec {
-            program: command.next().unwrap_or_else(|| "bash".to_owned()),
+            program: command.next().unwrap_or_else(|| "bash".into()),
             arguments: command.collect(),
             environment,
             directories: host

@@ -128,9 +128,9 @@ impl Display for Exec {
             names => names.join(" "),
         };
         writeln!(to, "capability {capabilities}")?;
-        write!(to, "exec       {}", self.program)?;
+        write!(to, "exec       {}", self.program.display())?;
         self.arguments
             .iter()
-            .try_for_each(|argument| write!(to, " {argument}"))
+            .try_for_each(|argument| write!(to, " {}", argument.display()))
     }
 }

@@ -5,6 +5,7 @@
 //! printed is the very value that runs.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use flatimage_reserved::effect::{Access, Missing};
@@ -16,6 +17,8 @@ mod display;
 mod effects;
 mod environment;
 mod skeleton;
+#[cfg(test)]
+mod tests;
 
 pub use build::{PlanError, ROOT_RANGE, Request, build};
 
@@ -194,9 +197,11 @@ pub enum Upper {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exec {
     /// What is searched in `PATH` unless it has a slash.
-    pub program: String,
+    #[serde(serialize_with = "text")]
+    pub program: OsString,
     /// Its arguments, without the program itself.
-    pub arguments: Vec<String>,
+    #[serde(serialize_with = "texts")]
+    pub arguments: Vec<OsString>,
     /// The whole environment.
     pub environment: BTreeMap<String, String>,
     /// The first of these that is a directory in the container is the working directory.
@@ -214,4 +219,13 @@ fn missing_name<S: serde::Serializer>(missing: &Missing, to: S) -> Result<S::Ok,
         Missing::Skip => "skip",
         Missing::Fail => "fail",
     })
+}
+
+/// JSON has no bytes: what is no UTF-8 in an argument is shown as a replacement character.
+fn text<S: serde::Serializer>(text: &OsStr, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&text.to_string_lossy())
+}
+
+fn texts<S: serde::Serializer>(texts: &[OsString], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(texts.iter().map(|text| text.to_string_lossy()))
 }

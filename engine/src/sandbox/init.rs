@@ -2,10 +2,12 @@
 //! on signals, and reaps whatever is left to it.
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -102,7 +104,8 @@ fn become_program(exec: &Exec) -> Result<Infallible, Failure> {
         close_on_exec_from(3)
     };
     prepare().attempting(|| "prepare the program".into())?;
-    let text = |text: String| CString::new(text).attempting(|| "pass a NUL byte".into());
+    let text =
+        |text: OsString| CString::new(text.into_vec()).attempting(|| "pass a NUL byte".into());
     let arguments = std::iter::once(&exec.program)
         .chain(&exec.arguments)
         .map(|argument| text(argument.clone()))
@@ -110,7 +113,7 @@ fn become_program(exec: &Exec) -> Result<Infallible, Failure> {
     let environment = exec
         .environment
         .iter()
-        .map(|(name, value)| text(format!("{name}={value}")))
+        .map(|(name, value)| text(format!("{name}={value}").into()))
         .collect::<Result<Vec<_>, _>>()?;
     let mut outcome = Errno::ENOENT;
     for candidate in candidates(exec) {
@@ -126,23 +129,25 @@ fn become_program(exec: &Exec) -> Result<Infallible, Failure> {
 }
 
 /// Where the program may be: at its own path, or in the directories of `PATH`.
-fn candidates(exec: &Exec) -> Vec<String> {
-    if exec.program.contains('/') {
+fn candidates(exec: &Exec) -> Vec<OsString> {
+    if has_slash(&exec.program) {
         return vec![exec.program.clone()];
     }
     let path = exec.environment.get("PATH").map_or("", String::as_str);
     path.split(':')
-        .map(|directory| match directory {
-            "" => format!("./{}", exec.program),
-            directory => format!("{directory}/{}", exec.program),
-        })
+        .map(|directory| if directory.is_empty() { "." } else { directory })
+        .map(|directory| Path::new(directory).join(&exec.program).into_os_string())
         .collect()
 }
 
+fn has_slash(program: &OsStr) -> bool {
+    program.as_bytes().contains(&b'/')
+}
+
 fn cannot_execute(exec: &Exec, error: Errno) -> Failure {
-    let program = &exec.program;
+    let program = exec.program.display();
     match error {
-        Errno::ENOENT if program.contains('/') => Failure {
+        Errno::ENOENT if has_slash(&exec.program) => Failure {
             code: NOT_FOUND,
             text: format!("`{program}` is not there in the container, or its interpreter is not"),
         },

@@ -36,3 +36,103 @@ pub fn run(plan: &Plan, kernel: &mut impl Kernel) -> Result<u8, Failure> {
     kernel.restrict(&plan.identity, &plan.exec)?;
     kernel.execute(&plan.exec)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::plan::{Action, IdMap};
+
+    /// Writes down what it is asked, and fails at one call.
+    struct Recorder {
+        calls: Vec<String>,
+        fails_at: usize,
+    }
+
+    impl Recorder {
+        fn call(&mut self, name: impl ToString) -> Result<(), Failure> {
+            if self.calls.len() == self.fails_at {
+                return Err(Failure::ours(format!("call {}", self.fails_at)));
+            }
+            self.calls.push(name.to_string());
+            Ok(())
+        }
+    }
+
+    impl Kernel for Recorder {
+        fn prepare(&mut self, _: &Plan) -> Result<(), Failure> {
+            self.call("prepare")
+        }
+        fn perform(&mut self, step: &Step) -> Result<(), Failure> {
+            self.call(&step.action)
+        }
+        fn enter_root(&mut self) -> Result<(), Failure> {
+            self.call("enter root")
+        }
+        fn restrict(&mut self, _: &Identity, _: &Exec) -> Result<(), Failure> {
+            self.call("restrict")
+        }
+        fn execute(&mut self, _: &Exec) -> Result<u8, Failure> {
+            self.call("execute").map(|()| 7)
+        }
+    }
+
+    fn plan() -> Plan {
+        let tmpfs = |target: &str| Step {
+            action: Action::Tmpfs {
+                target: target.into(),
+                mode: 0o755,
+            },
+            cause: "default".into(),
+        };
+        Plan {
+            namespaces: vec!["user"],
+            identity: Identity {
+                uid: 1,
+                gid: 1,
+                map: IdMap::Single { uid: 1, gid: 1 },
+            },
+            layers: Vec::new(),
+            steps: vec![tmpfs("/a"), tmpfs("/b")],
+            exec: Exec {
+                program: "x".into(),
+                arguments: Vec::new(),
+                environment: BTreeMap::new(),
+                directories: vec![PathBuf::from("/")],
+                capabilities: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn everything_is_done_in_order_and_the_program_comes_last() {
+        let mut recorder = Recorder {
+            calls: Vec::new(),
+            fails_at: usize::MAX,
+        };
+        assert_eq!(run(&plan(), &mut recorder).unwrap(), 7);
+        let steps = ["tmpfs      /a mode 755", "tmpfs      /b mode 755"];
+        let expected = [
+            &["prepare"],
+            &steps[..],
+            &["enter root", "restrict", "execute"],
+        ]
+        .concat();
+        assert_eq!(recorder.calls, expected);
+    }
+
+    #[test]
+    fn nothing_is_done_after_a_failure_at_whichever_call() {
+        for fails_at in 0..6 {
+            let mut recorder = Recorder {
+                calls: Vec::new(),
+                fails_at,
+            };
+            let failure = run(&plan(), &mut recorder).unwrap_err();
+            assert_eq!(failure.text, format!("call {fails_at}"));
+            assert_eq!(recorder.calls.len(), fails_at);
+        }
+    }
+}
