@@ -8,10 +8,20 @@
 //! parses none of it (tables are bit-packed and indexed in place), blocks are small, and an image is untrusted input:
 //! every index found in it is checked where it is used.
 
+mod cache;
+mod error;
+mod frozen;
 mod layer;
+mod metadata;
+mod names;
 mod pack;
+mod section;
 mod serve;
+mod table;
 
-pub use layer::{Layer, OpenError, probe};
+pub use cache::BlockCache;
+pub use error::{OpenError, ReadError};
+pub use layer::{Attributes, Entry, Kind, Layer, ROOT};
 pub use pack::{PackError, PackOptions, Packed, Progress, pack};
+pub use section::probe;
 pub use serve::{IdMap, ServeError, ServeOptions, Serving, serve};
