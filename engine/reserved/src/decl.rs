@@ -4,6 +4,8 @@
 //! knows no region by name.
 
 use crate::effect::Effect;
+use crate::value::Value;
+use crate::wire;
 
 /// One region of the reserved space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +137,16 @@ impl RegionDecl {
     #[must_use]
     pub const fn slot_size(&self) -> u64 {
         self.size / 2
+    }
+
+    /// The declared default.
+    ///
+    /// # Panics
+    /// Never: a declaration whose default does not decode is not compiled.
+    #[must_use]
+    pub fn default_value(&self) -> Value {
+        wire::decode(&self.encoding, self.default)
+            .expect("defaults are checked when they are declared")
     }
 
     /// The first byte after the region, counted from the start of the reserved space.

@@ -4,14 +4,40 @@
 //! declaration becomes tables (`RegionDecl`, `ActionDecl`) that the runtime ranges over, and types for those who read
 //! the settings.
 
+// The expansion names this crate by its absolute path, here as in any other crate.
+extern crate self as flatimage_reserved;
+
+pub mod action;
 pub mod active;
+pub mod cli;
 pub mod decl;
 pub mod effect;
 pub mod expand;
+mod nearest;
+mod slot;
+mod space;
+pub mod store;
+pub mod typed;
 pub mod value;
+pub mod verb;
+pub mod wire;
 
-pub use active::{Active, active};
+/// What `schema/reserved.yaml` declares: tables, constants, types and the command line.
+pub mod declared {
+    flatimage_macros::reserved!("../../schema/reserved.yaml");
+}
+
+#[doc(hidden)]
+pub use clap;
+
+pub use action::{ActionDecl, ActionVerb, Argument, ArgumentKind, Shape};
+pub use active::{Active, Caused, active};
+pub use cli::{CliError, Invocation, Parsed, Program};
 pub use decl::{BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupDecl, RegionDecl};
 pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace};
 pub use expand::{Expansion, expand};
+pub use nearest::nearest;
+pub use space::{SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};
+pub use store::{Locked, Store, StoreError};
 pub use value::{FieldValue, Record, Value};
+pub use verb::{Outcome, Verb, VerbError};

@@ -1,0 +1,53 @@
+//! Files that are written from the declaration and committed: one list, one way to write and to compare.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use flatimage_schema::json_schema::json_schema;
+
+/// A committed file that is written by `cargo run -p flatimage-codegen -- write`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generated {
+    /// Path from the root of the workspace.
+    pub path: PathBuf,
+    /// What has to stand in it.
+    pub text: String,
+}
+
+/// A generated file whose text is another one on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// Path from the root of the workspace.
+    pub path: PathBuf,
+}
+
+/// Every generated file.
+#[must_use]
+pub fn generated() -> Vec<Generated> {
+    vec![Generated {
+        path: "schema/reserved.schema.json".into(),
+        text: json_schema(),
+    }]
+}
+
+impl Generated {
+    /// Compares with what is on disk below `root`.
+    #[must_use]
+    pub fn check(&self, root: &Path) -> Option<Stale> {
+        let same = fs::read_to_string(root.join(&self.path)).is_ok_and(|text| text == self.text);
+        (!same).then(|| Stale {
+            path: self.path.clone(),
+        })
+    }
+
+    /// Writes the file below `root`, when it differs.
+    ///
+    /// # Errors
+    /// What the filesystem answers.
+    pub fn write(&self, root: &Path) -> io::Result<()> {
+        if self.check(root).is_some() {
+            fs::write(root.join(&self.path), &self.text)?;
+        }
+        Ok(())
+    }
+}

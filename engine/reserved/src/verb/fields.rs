@@ -1,0 +1,52 @@
+//! Arguments as the fields of a record.
+
+use crate::decl::{Field, FieldKind};
+use crate::nearest;
+use crate::value::{FieldValue, Record};
+use crate::verb::VerbError;
+use crate::verb::apply::count;
+
+/// The record that the arguments describe, one argument a field; the last field may take all that remain.
+pub fn record(fields: &'static [Field], arguments: &[String]) -> Result<Record, VerbError> {
+    let mut rest = arguments.iter();
+    let mut values = Vec::with_capacity(fields.len());
+    for field in fields {
+        let value = match field.kind {
+            FieldKind::Texts => FieldValue::Texts(rest.by_ref().cloned().collect()),
+            _ => one(
+                field,
+                rest.next().ok_or_else(|| count(arguments.len(), fields))?,
+            )?,
+        };
+        values.push(value);
+    }
+    match rest.next() {
+        None => Ok(Record(values)),
+        Some(_) => Err(count(arguments.len(), fields)),
+    }
+}
+
+fn one(field: &Field, argument: &str) -> Result<FieldValue, VerbError> {
+    if argument.is_empty() {
+        return Err(VerbError::Empty { what: field.name });
+    }
+    match field.kind {
+        FieldKind::Text | FieldKind::Texts => Ok(FieldValue::Text(argument.to_owned())),
+        FieldKind::Choice(names) if names.contains(&argument) => {
+            Ok(FieldValue::Text(argument.to_owned()))
+        }
+        FieldKind::Choice(names) => Err(VerbError::Unknown {
+            name: argument.to_owned(),
+            hint: nearest::hint(argument, names.iter().copied()),
+        }),
+        FieldKind::Number => {
+            argument
+                .parse()
+                .map(FieldValue::Number)
+                .map_err(|_| VerbError::NotANumber {
+                    argument: argument.to_owned(),
+                    what: field.name,
+                })
+        }
+    }
+}
