@@ -4,6 +4,7 @@
 //! in `schema/reserved.yaml`; what it does at a start is a [`plan`], which is data, run by
 //! the [`sandbox`], which is the only part that acts.
 
+mod command;
 pub mod data;
 pub mod host;
 pub mod image;
@@ -15,3 +16,5 @@ pub mod relocate;
 pub mod sandbox;
 mod sys;
 pub mod tools;
+
+pub use command::main;

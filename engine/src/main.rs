@@ -1,2 +1,5 @@
-//! Skeleton.
-fn main() {}
+//! The program in every image; see the library.
+
+fn main() -> std::process::ExitCode {
+    flatimage::main()
+}

@@ -1,0 +1,163 @@
+//! Making, appending and listing layers.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use flatimage_layer::{PackOptions, Progress, pack};
+use flatimage_reserved::declared::{self, Config, Layers};
+use flatimage_reserved::{Locked, Value};
+
+use super::{Session, is_watched, print, warn};
+use crate::image::{external_layers, whole_file};
+use crate::sandbox::{Failure, plain};
+
+/// Bytes that are copied with the image open for writing: nobody can execute it meanwhile.
+const PIECE: usize = 8 << 20;
+
+impl Session {
+    /// Packs the directory `source` into the layer `target`, which appears when it is whole.
+    pub(super) fn create_layer(&self, source: &Path, target: &Path) -> Result<u8, Failure> {
+        let level = self.level()?;
+        if !source.is_dir() {
+            let source = source.display();
+            return Err(Failure::ours(format!(
+                "`{source}` is no directory; name one to pack"
+            )));
+        }
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let unfinished = target.with_file_name(format!(".{name}.{}", std::process::id()));
+        let packed = pack_to(source, &unfinished, level);
+        let placed = packed.and_then(|()| fs::rename(&unfinished, target).map_err(|e| plain(&e)));
+        placed.map(|()| 0).map_err(|reason| {
+            let _ = fs::remove_file(&unfinished);
+            Failure::ours(format!(
+                "cannot make the layer `{}`: {reason}",
+                target.display()
+            ))
+        })
+    }
+
+    fn level(&self) -> Result<u8, Failure> {
+        let given = self.host.environment.get("FIM_COMPRESSION_LEVEL");
+        given.map_or(Ok(PackOptions::default().level), |given| {
+            given
+                .parse()
+                .ok()
+                .filter(|level| *level <= 9)
+                .ok_or_else(|| {
+                    Failure::ours(format!("FIM_COMPRESSION_LEVEL is `{given}`; give 0 to 9"))
+                })
+        })
+    }
+
+    /// Appends the layer in `file` to the image.
+    ///
+    /// The region `layers` is the truth about how far the file counts. It is written last, so
+    /// that an append that is cut off leaves the layers as they were; the next one begins where
+    /// they end.
+    pub(super) fn add_layer(&self, file: &Path) -> Result<u8, Failure> {
+        let source = whole_file(file).map_err(|reason| {
+            Failure::ours(format!("`{}` is no layer: {reason}", file.display()))
+        })?;
+        let mut layer = File::open(&source.path).map_err(|error| {
+            Failure::ours(format!(
+                "cannot read `{}`: {}",
+                file.display(),
+                plain(&error)
+            ))
+        })?;
+        let locked = self.store.lock()?;
+        let Layers { count, end } = stored(&locked)?;
+        let start = self.image.layers_offset + end;
+        append(&locked, start, source.size, &mut layer).map_err(|failure| {
+            // Beyond what counts; gone at the next append at the latest.
+            let _ = locked.writer().map(|writer| writer.set_len(start));
+            let text = failure.text;
+            Failure::ours(format!("cannot append `{}`: {text}", file.display()))
+        })?;
+        let record = Layers {
+            count: count + 1,
+            end: end + 8 + source.size,
+        };
+        locked.write(&declared::LAYERS, &Value::Record(Some(record.into())))?;
+        Ok(0)
+    }
+
+    /// Prints `index:offset:size:path` of every layer, lowest first.
+    pub(super) fn list_layers(&self) -> Result<u8, Failure> {
+        let config: Config = self.store.config()?;
+        let mut layers = self.embedded_layers(&config)?;
+        layers.extend(external_layers(&self.host, &self.data(), &warn));
+        let lines = layers.iter().enumerate().map(|(index, layer)| {
+            format!(
+                "{index}:{}:{}:{}\n",
+                layer.offset,
+                layer.size,
+                layer.path.display()
+            )
+        });
+        print(&lines.collect::<String>())
+    }
+}
+
+fn stored(locked: &Locked<'_>) -> Result<Layers, Failure> {
+    let value = locked.value(&declared::LAYERS)?;
+    let layers = flatimage_reserved::typed::FromValue::from_value(&value);
+    let layers: Option<Option<Layers>> = layers;
+    Ok(layers.flatten().unwrap_or(Layers { count: 0, end: 0 }))
+}
+
+fn append(locked: &Locked<'_>, start: u64, size: u64, layer: &mut File) -> Result<(), Failure> {
+    let words = |error: io::Error| Failure::ours(plain(&error));
+    // The rest of an append that was cut off must not lie behind the new end.
+    let writer = locked.writer()?;
+    writer.set_len(start).map_err(words)?;
+    writer
+        .write_all_at(&size.to_le_bytes(), start)
+        .map_err(words)?;
+    drop(writer);
+    let mut piece = vec![0; PIECE];
+    let mut done = 0;
+    while done < size {
+        let wanted = piece
+            .len()
+            .min(usize::try_from(size - done).unwrap_or(usize::MAX));
+        // Read before the image is opened: a slow source must not keep it from being started.
+        layer.read_exact(&mut piece[..wanted]).map_err(words)?;
+        let writer = locked.writer()?;
+        writer
+            .write_all_at(&piece[..wanted], start + 8 + done)
+            .map_err(words)?;
+        done += wanted as u64;
+    }
+    Ok(locked.sync()?)
+}
+
+fn pack_to(source: &Path, target: &Path, level: u8) -> Result<(), String> {
+    let file = File::create_new(target).map_err(|error| plain(&error))?;
+    let mut file = BufWriter::new(file);
+    let options = PackOptions {
+        level,
+        ..PackOptions::default()
+    };
+    let mut shown = 0;
+    let mut progress = |progress: Progress| {
+        let percent = (progress.bytes_done * 100)
+            .checked_div(progress.bytes_total)
+            .unwrap_or(100);
+        if is_watched() && percent != shown {
+            shown = percent;
+            eprint!("\rpacking {percent} %");
+        }
+    };
+    let packed = pack(source, &mut file, &options, &mut progress);
+    if shown > 0 {
+        eprintln!();
+    }
+    packed.map_err(|error| error.to_string())?;
+    file.flush()
+        .and_then(|()| file.get_ref().sync_all())
+        .map_err(|error| plain(&error))
+}

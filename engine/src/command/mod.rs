@@ -1,0 +1,218 @@
+//! From a command line to what is done.
+//!
+//! What can be typed is declared in `schema/reserved.yaml`; here is one function for each
+//! action, and one way for all settings.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use flatimage_reserved::declared::{self, Actions, Invocation, arguments};
+use flatimage_reserved::{Store, StoreError};
+
+use crate::data;
+use crate::host::Host;
+use crate::image::Image;
+use crate::marker::{self, Placement};
+use crate::release;
+use crate::relocate::{self, Running};
+use crate::sandbox::{Failure, OURS, plain};
+
+mod layer;
+mod start;
+
+/// What every command starts with; anything else is for the boot command.
+const PREFIX: &[u8] = b"fim-";
+
+/// Runs the program: does what the command line says and answers the exit code.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            // One line, whatever is in it: a path may hold a newline.
+            let text = failure.text.replace('\n', "\\n");
+            eprintln!("error: {text}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<u8, Failure> {
+    let placement = marker::placement().ok_or_else(|| {
+        Failure::ours("this program is not part of an image; `deploy` makes one of it")
+    })?;
+    let invocation = understand(arguments)?;
+    let running = relocate::running(&placement)
+        .map_err(|error| Failure::ours(format!("/proc is needed: {}", plain(&error))))?;
+    if !running.is_copy && invocation.as_ref().is_none_or(needs_copy) {
+        // A place where nothing can be copied to can be one where nothing is written either:
+        // what cannot go on without a copy says so by itself.
+        let error = relocate::reexec(&running.image, &placement);
+        debug(|| format!("runs from the image itself: {}", plain(&error)));
+    }
+    let mut session = Session::open(running, placement)?;
+    if session.host.environment.contains_key("FIM_MAIN_OFFSET") {
+        return print(&format!("{}\n", session.image.layers_offset));
+    }
+    match invocation {
+        None => session.boot(arguments),
+        Some(Invocation::Help(text)) => print(&text),
+        Some(Invocation::Action(action)) => action.dispatch(&mut session),
+        Some(Invocation::Region { decl, verb }) => {
+            let output = session.store.perform(decl, &verb)?;
+            print(&output)
+        }
+    }
+}
+
+/// The declared command that is typed, if it is one.
+fn understand(arguments: &[OsString]) -> Result<Option<Invocation>, Failure> {
+    match arguments.first() {
+        Some(first) if first.as_encoded_bytes().starts_with(PREFIX) => declared::parse(arguments)
+            .map(Some)
+            .map_err(|error| Failure::ours(error.to_string())),
+        _ => Ok(None),
+    }
+}
+
+/// Whether the image must not be executed meanwhile: it is written, or it should stay writable
+/// for as long as a program runs.
+fn needs_copy(invocation: &Invocation) -> bool {
+    match invocation {
+        Invocation::Help(_) => false,
+        Invocation::Region { verb, .. } => verb.writes(),
+        Invocation::Action(action) => matches!(
+            action,
+            declared::Action::Exec(_)
+                | declared::Action::Root(_)
+                | declared::Action::Layer(arguments::Layer::Add { .. })
+        ),
+    }
+}
+
+/// Data for standard output. A reader that has gone away is no error.
+fn print(text: &str) -> Result<u8, Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::ours(
+            format!("cannot write the output: {}", plain(&error)),
+        )),
+        _ => Ok(0),
+    }
+}
+
+/// Something that went wrong without ending what is done.
+fn warn(text: &str) {
+    eprintln!("warning: {}", text.replace('\n', "\\n"));
+}
+
+/// What is done, for whoever set `FIM_DEBUG=1`.
+fn debug(text: impl FnOnce() -> String) {
+    if std::env::var_os("FIM_DEBUG").is_some_and(|value| value == "1") {
+        eprintln!("debug: {}", text());
+    }
+}
+
+/// One image and everything around it.
+struct Session {
+    host: Host,
+    placement: Placement,
+    image: Image,
+    store: Store,
+}
+
+impl Session {
+    fn open(running: Running, placement: Placement) -> Result<Session, Failure> {
+        let store = Store::open(&running.image, placement.reserved_offset)?;
+        let image = Image {
+            path: running.image,
+            layers_offset: store.end(),
+        };
+        Ok(Session {
+            host: Host::capture(),
+            placement,
+            image,
+            store,
+        })
+    }
+
+    fn data(&self) -> PathBuf {
+        data::place(&self.host, &self.image.path)
+    }
+
+    fn file(&self) -> Result<File, Failure> {
+        File::open(&self.image.path)
+            .map_err(|error| Failure::ours(format!("cannot read the image: {}", plain(&error))))
+    }
+}
+
+impl Actions for Session {
+    type Outcome = Result<u8, Failure>;
+
+    fn exec(&mut self, arguments: arguments::Exec) -> Self::Outcome {
+        self.start(arguments.command, false)
+    }
+
+    fn root(&mut self, arguments: arguments::Root) -> Self::Outcome {
+        self.start(arguments.command, true)
+    }
+
+    fn layer(&mut self, arguments: arguments::Layer) -> Self::Outcome {
+        match arguments {
+            arguments::Layer::Create { dir, file } => self.create_layer(&dir, &file),
+            arguments::Layer::Add { file } => self.add_layer(&file),
+            arguments::Layer::List => self.list_layers(),
+        }
+    }
+
+    fn plan(&mut self, arguments: arguments::Plan) -> Self::Outcome {
+        let plan = self.planned(arguments.command)?;
+        print(&match arguments.json {
+            true => format!("{}\n", json(&plan)?),
+            false => format!("{plan}\n"),
+        })
+    }
+
+    fn version(&mut self, arguments: arguments::Version) -> Self::Outcome {
+        print(&match arguments {
+            arguments::Version::Short => format!("{}\n", release::VERSION),
+            arguments::Version::Full => format!("{}\n", json(&full_version())?),
+            arguments::Version::Deps => format!("{}\n", release::TOOLS_METADATA.trim_end()),
+        })
+    }
+
+    fn help(&mut self, arguments: arguments::Help) -> Self::Outcome {
+        let text = declared::help(arguments.command.as_deref())
+            .map_err(|error| Failure::ours(error.to_string()))?;
+        print(&text)
+    }
+}
+
+fn full_version() -> impl serde::Serialize {
+    serde_json::json!({
+        "VERSION": release::VERSION,
+        "COMMIT": release::COMMIT,
+        "DISTRIBUTION": release::DISTRIBUTION.to_uppercase(),
+        "TIMESTAMP": release::TIMESTAMP,
+    })
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(|error| Failure::ours(error.to_string()))
+}
+
+/// Whether progress can be shown.
+fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure {
+            code: OURS,
+            text: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A start of the container: gathers what the plan needs, plans, runs.
+
+use std::ffi::OsString;
+
+use flatimage_reserved::declared::{self, Config};
+use flatimage_reserved::{RegionDecl, Value};
+
+use super::{Session, debug, warn};
+use crate::data::{self, Claim, DataError};
+use crate::image::{external_layers, with_entries};
+use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
+use crate::relocate;
+use crate::sandbox::{self, Failure, plain};
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Failure {
+        Failure::ours(error.to_string())
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Failure {
+        Failure::ours(error.to_string())
+    }
+}
+
+/// The settings of an image, in the order of the declaration.
+struct Settings {
+    values: Vec<(&'static RegionDecl, Value)>,
+    config: Config,
+}
+
+impl Session {
+    /// Runs the boot command with `arguments` appended, or an interactive shell.
+    pub(super) fn boot(&self, arguments: &[OsString]) -> Result<u8, Failure> {
+        let settings = self.settings()?;
+        let command = boot_command(&settings.config, arguments);
+        self.start_with(settings, command, false)
+    }
+
+    /// Runs `command`; as root when that is asked for by the command or by `FIM_ROOT`.
+    pub(super) fn start(&self, command: Vec<OsString>, as_root: bool) -> Result<u8, Failure> {
+        self.start_with(self.settings()?, command, as_root)
+    }
+
+    /// The plan of a start of `command`, or of the boot command when it is empty.
+    pub(super) fn planned(&self, command: Vec<OsString>) -> Result<Plan, Failure> {
+        let settings = self.settings()?;
+        let command = match command.as_slice() {
+            [] => boot_command(&settings.config, &[]),
+            _ => command,
+        };
+        let data = self.data();
+        self.plan_of(&settings, Upper::Directory(data), command, false)
+    }
+
+    fn start_with(
+        &self,
+        settings: Settings,
+        command: Vec<OsString>,
+        as_root: bool,
+    ) -> Result<u8, Failure> {
+        // Held until the container has ended.
+        let (_claim, upper) = self.claim()?;
+        let plan = self.plan_of(&settings, upper, command, as_root)?;
+        debug(|| format!("the plan:\n{plan}"));
+        sandbox::start(&plan, self.file()?, self.placement.tools_offset, &warn)
+    }
+
+    fn claim(&self) -> Result<(Option<Claim>, Upper), Failure> {
+        let data = self.data();
+        Ok(match data::claim(&data)? {
+            Some(claim) => (Some(claim), Upper::Directory(data)),
+            None => {
+                warn(&format!(
+                    "changes are lost at the end: {} cannot be created; choose another data \
+                     directory with FIM_DIR_DATA",
+                    data.display()
+                ));
+                (None, Upper::Memory)
+            }
+        })
+    }
+
+    fn plan_of(
+        &self,
+        settings: &Settings,
+        upper: Upper,
+        command: Vec<OsString>,
+        as_root: bool,
+    ) -> Result<Plan, Failure> {
+        let data = self.data();
+        let mut layers = self.embedded_layers(&settings.config)?;
+        layers.extend(external_layers(&self.host, &data, &warn));
+        let forced = self
+            .host
+            .environment
+            .get("FIM_ROOT")
+            .is_some_and(|value| value == "1");
+        let request = Request {
+            tools: relocate::tools(&self.host, &self.image.path, &self.placement),
+            image: self.image.clone(),
+            data,
+            upper,
+            layers: with_entries(layers),
+            command,
+            as_root: as_root || forced,
+            pid: std::process::id(),
+        };
+        Ok(plan::build(&settings.values, &self.host, &request)?)
+    }
+
+    pub(super) fn embedded_layers(&self, config: &Config) -> Result<Vec<LayerSource>, Failure> {
+        let (count, end) = config
+            .layers
+            .as_ref()
+            .map_or((0, 0), |layers| (layers.count, layers.end));
+        self.image.layers(count, end).map_err(|error| {
+            let (path, reason) = (self.image.path.display(), plain(&error));
+            Failure::ours(format!(
+                "`{path}` is damaged: {reason}; copy the image anew"
+            ))
+        })
+    }
+
+    /// The settings. A damaged one is replaced by its default, which grants nothing, and
+    /// named; without knowing the layers there is nothing to start.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let (values, damage) = self.store.salvage()?;
+        for error in &damage {
+            warn(&format!("{error}; it is taken as unset"));
+        }
+        self.store.value(&declared::LAYERS)?;
+        let config = Config::of(&values)
+            .ok_or_else(|| Failure::ours("the settings do not fit their declaration"))?;
+        Ok(Settings {
+            values: declared::REGIONS.iter().zip(values).collect(),
+            config,
+        })
+    }
+}
+
+fn boot_command(config: &Config, arguments: &[OsString]) -> Vec<OsString> {
+    let stored = config.boot.iter().flat_map(|boot| {
+        std::iter::once(OsString::from(&boot.program)).chain(boot.args.iter().map(OsString::from))
+    });
+    let mut command: Vec<OsString> = stored.collect();
+    if command.is_empty() {
+        command.push("bash".into());
+    }
+    command.extend_from_slice(arguments);
+    command
+}
