@@ -52,7 +52,7 @@ pub struct Options {
     pub out: PathBuf,
     /// Compression level of the layer, 0 (fast) to 9 (small).
     pub level: u8,
-    /// The workspace that the runtime is compiled from.
+    /// The workspace that the runtime is compiled from: that of this program, or one with the same declaration.
     pub workspace: PathBuf,
 }
 
@@ -155,6 +155,7 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     if options.level > 9 {
         return Err(Error::Level(options.level));
     }
+    reserved::check(options.reserved_size)?;
     let distribution = Distribution::load(&options.workspace, &options.distribution)?;
     let source = options.source.as_deref();
     layer::check(distribution.root, source)?;
@@ -201,7 +202,12 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     let inputs = output::Inputs {
         runtime: &runtime.program,
         tools: &file::read(&tools.blob)?,
-        reserved: &reserved::fresh(options.reserved_size, 1, assemble::layers_length(&[size]))?,
+        reserved: &reserved::fresh(
+            &cache,
+            options.reserved_size,
+            1,
+            assemble::layers_length(&[size]),
+        )?,
         layers: &[layer],
     };
     file::create_dir(&options.out)?;

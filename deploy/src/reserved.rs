@@ -1,22 +1,115 @@
 //! The contents of a fresh reserved space.
 
+use std::fs;
+use std::path::Path;
+
+use flatimage_reserved::{
+    FieldValue, Record, Space, SpaceError, Store, StoreError, Value, declared,
+};
+
+use crate::file::{self, FileError, failed};
+
+/// Bytes of a reserved space unless another size is asked for.
+pub const DEFAULT_SIZE: u64 = declared::RESERVED_SIZE;
+
+/// The largest reserved space: enough for anything, and small enough to be held in memory.
+const MAX_SIZE: u64 = 1 << 30;
+
 /// Why a reserved space cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReservedError {
-    /// Smaller than what is declared.
-    #[error("a reserved space of {0} bytes is too small")]
-    TooSmall(u64),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Smaller than what is declared, or absurdly large.
+    #[error(
+        "a reserved space cannot have {size} bytes; give {least} to {MAX_SIZE}, a multiple of 4096"
+    )]
+    Size {
+        /// Bytes asked for.
+        size: u64,
+        /// Bytes that the declared regions need.
+        least: u64,
+    },
+    /// The declaration has no binary form.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// A setting could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// Bytes of a reserved space unless another size is asked for.
-pub const DEFAULT_SIZE: u64 = 4 << 20;
+/// Checks that everything declared fits into `size` bytes.
+pub(crate) fn check(size: u64) -> Result<(), ReservedError> {
+    let ends = declared::REGIONS.iter().map(|region| region.end());
+    let least = ends.max().unwrap_or(0).next_multiple_of(4096);
+    if (least..=MAX_SIZE).contains(&size) && size.is_multiple_of(4096) {
+        Ok(())
+    } else {
+        Err(ReservedError::Size { size, least })
+    }
+}
 
-/// A reserved space of `size` bytes in which every setting has its default and the region `layers` says that `count` layers
-/// take up `length` bytes behind it.
-pub(crate) fn fresh(size: u64, _count: u64, _length: u64) -> Result<Vec<u8>, ReservedError> {
-    Ok(vec![
-        0;
-        usize::try_from(size)
-            .map_err(|_| ReservedError::TooSmall(size))?
-    ])
+/// A reserved space of `size` bytes in which every setting has its default, and the region `layers` says that `count` layers
+/// take up `length` bytes behind it. It is made in a file of `cache`: only an image's own store writes settings.
+pub(crate) fn fresh(
+    cache: &Path,
+    size: u64,
+    count: u64,
+    length: u64,
+) -> Result<Vec<u8>, ReservedError> {
+    check(size)?;
+    let space = Space {
+        size,
+        ..declared::SPACE
+    };
+    let path = cache.join("reserved");
+    fs::write(&path, space.blank()?).map_err(failed("write", &path))?;
+    let store = Store::open_in(space, &path, 0)?;
+    // The fields in declared order.
+    let layers = Record(vec![FieldValue::Number(count), FieldValue::Number(length)]);
+    store
+        .lock()?
+        .write(declared::LAYERS, &Value::Record(Some(layers)))?;
+    Ok(file::read(&path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_its_default_but_the_layers() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = fresh(dir.path(), DEFAULT_SIZE, 2, 4711).unwrap();
+        assert_eq!(bytes.len() as u64, DEFAULT_SIZE);
+        assert_eq!(bytes, fresh(dir.path(), DEFAULT_SIZE, 2, 4711).unwrap());
+        let path = dir.path().join("image");
+        fs::write(&path, [&[0; 4096][..], &bytes].concat()).unwrap();
+        let store = Store::open(&path, 4096).unwrap();
+        let layers = store.config().unwrap().layers.unwrap();
+        assert_eq!((layers.count, layers.end), (2, 4711));
+        for region in declared::REGIONS
+            .iter()
+            .filter(|region| region.name != "layers")
+        {
+            assert_eq!(
+                store.value(region).unwrap(),
+                region.default_value(),
+                "{}",
+                region.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_size_that_does_not_hold_the_regions_is_refused() {
+        for size in [0, 4096, DEFAULT_SIZE + 1, u64::MAX] {
+            assert!(
+                matches!(check(size), Err(ReservedError::Size { .. })),
+                "{size}"
+            );
+        }
+        check(DEFAULT_SIZE).unwrap();
+    }
 }
