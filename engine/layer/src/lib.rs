@@ -17,6 +17,7 @@ mod names;
 mod pack;
 mod section;
 mod serve;
+mod stack;
 mod table;
 
 pub use cache::BlockCache;

@@ -1,14 +1,29 @@
 //! Packing a directory tree into an image.
+//!
+//! Three steps: [`scan`] walks the tree and reads no content; [`content`] reads every file once, in the order of the
+//! paths, finds duplicates and cuts everything into blocks, which [`blocks`] compresses on several threads and writes in
+//! order; [`tables`] turns the tree into the metadata that ends the image. No more than a few blocks are in memory at a
+//! time. The same tree gives the same bytes, whatever the number of threads.
 
-use std::io::Write;
+mod blocks;
+mod content;
+mod scan;
+mod tables;
+
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use blocks::Writer;
+
+/// Smallest and largest block sizes, as base-2 logarithms of bytes.
+const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 12..=26;
 
 /// How to pack.
 #[derive(Clone, Debug)]
 pub struct PackOptions {
-    /// 0 (fast) to 9 (small).
+    /// From 0, which is fast, to 9, which is small.
     pub level: u8,
-    /// Base-2 logarithm of the block size in bytes.
+    /// Base-2 logarithm of the block size in bytes, from 12 to 26. Reading any byte decompresses its block.
     pub block_size_log2: u32,
     /// Threads that compress.
     pub threads: usize,
@@ -16,7 +31,7 @@ pub struct PackOptions {
 
 impl Default for PackOptions {
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
         PackOptions {
             level: 7,
             block_size_log2: 17,
@@ -25,12 +40,26 @@ impl Default for PackOptions {
     }
 }
 
+impl PackOptions {
+    /// The level of zstd that a level stands for.
+    fn zstd_level(&self) -> i32 {
+        const LEVELS: [i32; 10] = [1, 2, 3, 5, 7, 9, 11, 14, 19, 22];
+        LEVELS[usize::from(self.level.min(9))]
+    }
+
+    fn block_size(&self) -> usize {
+        1 << self
+            .block_size_log2
+            .clamp(*BLOCK_SIZES.start(), *BLOCK_SIZES.end())
+    }
+}
+
 /// What was packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
     /// Inodes in the image.
     pub inodes: u64,
-    /// Bytes of file content in the tree.
+    /// Bytes of file content in the tree; a hard link counts once.
     pub bytes_in: u64,
     /// Bytes of the image.
     pub bytes_out: u64,
@@ -39,7 +68,7 @@ pub struct Packed {
 /// How far packing has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of file content read.
+    /// Bytes of file content that were read.
     pub bytes_done: u64,
     /// Bytes of file content in the tree.
     pub bytes_total: u64,
@@ -49,27 +78,69 @@ pub struct Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// A file or directory of the tree cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`: {source}; make it readable or take it out of the tree", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// A file became shorter or longer while it was read.
+    #[error("`{}` changed while it was packed; pack again when nothing writes to it", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// The image cannot be written.
     #[error("cannot write the image: {0}")]
-    Write(#[source] std::io::Error),
+    Write(#[source] io::Error),
+    /// The tree has more than an image can hold.
+    #[error("the tree has more than 2^32 {0}, which no DwarFS image can hold; pack it in parts")]
+    TooLarge(&'static str),
+    /// A level or block size is out of range.
+    #[error("{0}")]
+    Options(&'static str),
 }
 
-/// Packs the tree below `source` into a DwarFS image written to `out`.
+impl PackError {
+    fn read(path: &Path, source: io::Error) -> PackError {
+        PackError::Read {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+/// Packs the tree below `source` into a DwarFS image written to `out`. Needs no privileges; calls `progress` after each
+/// file.
+///
+/// # Errors
+/// When anything in the tree cannot be read, or the image not be written; what was written is then no image.
 pub fn pack(
     source: &Path,
-    _out: &mut impl Write,
-    _options: &PackOptions,
-    _progress: &mut dyn FnMut(Progress),
+    out: &mut impl Write,
+    options: &PackOptions,
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Packed, PackError> {
-    Err(PackError::Read {
-        path: source.into(),
-        source: std::io::ErrorKind::Unsupported.into(),
+    if options.level > 9 {
+        return Err(PackError::Options("the compression level is from 0 to 9"));
+    }
+    if !BLOCK_SIZES.contains(&options.block_size_log2) {
+        return Err(PackError::Options(
+            "the block size is from 2^12 to 2^26 bytes",
+        ));
+    }
+    let tree = scan::scan(source)?;
+    let level = options.zstd_level();
+    std::thread::scope(|scope| {
+        let mut writer = Writer::start(scope, out, level, options.threads.max(1));
+        let contents = content::write(&tree, &mut writer, options.block_size(), progress)?;
+        let metadata = tables::build(&tree, &contents, options.block_size())?;
+        let bytes_out = writer.finish(&metadata)?;
+        Ok(Packed {
+            inodes: metadata.inodes.len() as u64,
+            bytes_in: tree.content_size(),
+            bytes_out,
+        })
     })
 }

@@ -1,0 +1,284 @@
+//! The metadata of an image, from the tree and its content.
+//!
+//! An inode's kind decides where it is: directories, links, files with content of their own, files that share content,
+//! devices, the rest. Everything is sorted, nothing is packed further: our reader uses the tables as they are.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use dwarfs::metadata::{
+    Chunk, DirEntry, Directory, FsOptions, InodeData, InodeSizeCache, Metadata, OrderedMap,
+    StringTable,
+};
+
+use super::PackError;
+use super::content::Contents;
+use super::scan::{Index, Inode, Tree, What};
+
+/// Contents of at least this many chunks have their size noted, so that nobody adds them up.
+const CHUNKS_TO_NOTE: usize = 32;
+
+/// The number of an inode in the image.
+type Number = u32;
+
+/// Builds the metadata.
+pub(super) fn build(
+    tree: &Tree,
+    contents: &Contents,
+    block_size: usize,
+) -> Result<Metadata, PackError> {
+    let order = Order::new(tree, contents);
+    let mut metadata = Metadata::default();
+    let mut options = FsOptions::default();
+    options.mtime_only = true;
+    metadata.options = Some(options);
+    metadata.block_size =
+        u32::try_from(block_size).map_err(|_| PackError::TooLarge("bytes in a block"))?;
+    metadata.total_fs_size = tree.content_size();
+    metadata.dwarfs_version = Some(concat!("flatimage ", env!("CARGO_PKG_VERSION")).into());
+    metadata.preferred_path_separator = Some(u32::from(b'/'));
+    write_inodes(&mut metadata, tree, &order);
+    write_directories(&mut metadata, tree, &order)?;
+    write_links(&mut metadata, tree, &order)?;
+    write_chunks(&mut metadata, contents, &order)?;
+    metadata.devices = Some(
+        order
+            .inodes
+            .iter()
+            .filter_map(|index| device(&tree.inodes[*index as usize]))
+            .collect(),
+    );
+    Ok(metadata)
+}
+
+/// In which order inodes and contents are numbered.
+struct Order {
+    /// The inodes of the tree by their numbers in the image.
+    inodes: Vec<Index>,
+    /// The numbers of the tree's inodes.
+    numbers: Vec<Number>,
+    /// Contents: first those of one file, then those of several.
+    contents: Vec<u32>,
+    /// For each file that shares its content, which of the shared contents it has.
+    shared: Vec<u32>,
+}
+
+impl Order {
+    fn new(tree: &Tree, contents: &Contents) -> Order {
+        let mut files: HashMap<u32, u32> = HashMap::new();
+        for content in contents.of_file.values() {
+            *files.entry(*content).or_default() += 1;
+        }
+        let is_shared = |content: &u32| files.get(content).is_some_and(|count| *count > 1);
+        let content = |index: Index| contents.of_file.get(&index).copied().unwrap_or(0);
+        let rank = |index: Index| match &tree.inodes[index as usize].what {
+            What::Directory(_) => (0, 0),
+            What::Symlink(_) => (1, 0),
+            What::File(_) if !is_shared(&content(index)) => (2, 0),
+            // Files that share content are sorted by it.
+            What::File(_) => (3, content(index)),
+            What::Device(_) => (4, 0),
+            What::Other => (5, 0),
+        };
+        let mut inodes: Vec<Index> = (0..tree.inodes.len() as Index).collect();
+        inodes.sort_by_key(|index| rank(*index));
+        let mut numbers = vec![0; inodes.len()];
+        for (number, index) in (0..).zip(&inodes) {
+            numbers[*index as usize] = number;
+        }
+        let of_rank = |wanted| {
+            inodes
+                .iter()
+                .filter(move |index| rank(**index).0 == wanted)
+                .map(|index| content(*index))
+        };
+        let mut ordered: Vec<u32> = of_rank(2).collect();
+        let mut shared = Vec::new();
+        let mut last = None;
+        for content in of_rank(3) {
+            if last != Some(content) {
+                ordered.push(content);
+                last = Some(content);
+            }
+            shared.push(ordered.len() as u32 - 1);
+        }
+        let unique = ordered.len() as u32 - shared.last().map_or(0, |last| last + 1 - shared[0]);
+        shared.iter_mut().for_each(|index| *index -= unique);
+        Order {
+            inodes,
+            numbers,
+            contents: ordered,
+            shared,
+        }
+    }
+}
+
+fn write_inodes(metadata: &mut Metadata, tree: &Tree, order: &Order) {
+    let distinct =
+        |value: fn(&Inode) -> u32| tree.inodes.iter().map(value).collect::<BTreeSet<_>>();
+    let modes: Vec<u32> = distinct(|inode| inode.mode).into_iter().collect();
+    let uids: Vec<u32> = distinct(|inode| inode.uid).into_iter().collect();
+    let gids: Vec<u32> = distinct(|inode| inode.gid).into_iter().collect();
+    let index = |table: &[u32], value| table.binary_search(&value).unwrap_or(0) as u32;
+    let base = tree
+        .inodes
+        .iter()
+        .map(|inode| inode.mtime)
+        .min()
+        .unwrap_or(0);
+    let data = |inode: &Inode| {
+        let mut data = InodeData::default();
+        data.mode_index = index(&modes, inode.mode);
+        data.owner_index = index(&uids, inode.uid);
+        data.group_index = index(&gids, inode.gid);
+        // Times more than 136 years apart do not fit; the later one is then too early.
+        data.mtime_offset = u32::try_from(inode.mtime - base).unwrap_or(u32::MAX);
+        data
+    };
+    metadata.inodes = order
+        .inodes
+        .iter()
+        .map(|index| data(&tree.inodes[*index as usize]))
+        .collect();
+    metadata.timestamp_base = base;
+    (metadata.modes, metadata.uids, metadata.gids) = (modes, uids, gids);
+}
+
+/// Entries lie in the order of their directories; the first entry stands for the root directory itself.
+fn write_directories(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Result<(), PackError> {
+    let listed: Vec<_> = order
+        .inodes
+        .iter()
+        .map_while(|index| entries(&tree.inodes[*index as usize]))
+        .collect();
+    let names: BTreeSet<&[u8]> = listed
+        .iter()
+        .flat_map(|entries| entries.iter())
+        .map(|entry| &entry.0[..])
+        .collect();
+    let (names, indices) = string_table(names)?;
+    let mut directories = vec![Directory::default(); listed.len() + 1];
+    let mut all = vec![DirEntry::default()];
+    for (number, entries) in listed.iter().enumerate() {
+        directories[number].first_entry = all.len() as u32;
+        for (name, index) in *entries {
+            let inode = order.numbers[*index as usize];
+            // A directory has one name, which says where it and its parent are.
+            if let Some(child) = directories
+                .get_mut(inode as usize)
+                .filter(|_| (inode as usize) < listed.len())
+            {
+                child.self_entry = all.len() as u32;
+            }
+            let mut entry = DirEntry::default();
+            entry.name_index = indices[&name[..]];
+            entry.inode_num = inode;
+            all.push(entry);
+        }
+    }
+    directories[listed.len()].first_entry =
+        u32::try_from(all.len()).map_err(|_| PackError::TooLarge("names"))?;
+    for (number, entries) in listed.iter().enumerate() {
+        let parent_entry = directories[number].self_entry;
+        for child in entries
+            .iter()
+            .map(|(_, index)| order.numbers[*index as usize] as usize)
+        {
+            if child < listed.len() {
+                directories[child].parent_entry = parent_entry;
+            }
+        }
+    }
+    metadata.directories = directories;
+    metadata.dir_entries = Some(all);
+    metadata.compact_names = Some(names);
+    Ok(())
+}
+
+fn write_links(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Result<(), PackError> {
+    let targets = || {
+        order
+            .inodes
+            .iter()
+            .filter_map(|index| target(&tree.inodes[*index as usize]))
+    };
+    let (table, indices) = string_table(targets().collect())?;
+    metadata.symlink_table = targets().map(|target| indices[target]).collect();
+    metadata.compact_symlinks = Some(table);
+    Ok(())
+}
+
+fn write_chunks(
+    metadata: &mut Metadata,
+    contents: &Contents,
+    order: &Order,
+) -> Result<(), PackError> {
+    let mut sizes = Vec::new();
+    for (number, content) in (0..).zip(&order.contents) {
+        let pieces = &contents.pieces[*content as usize];
+        metadata.chunk_table.push(chunk_count(metadata)?);
+        metadata.chunks.extend(pieces.iter().map(|piece| {
+            let mut chunk = Chunk::default();
+            (chunk.block, chunk.offset, chunk.size) = (piece.block, piece.offset, piece.size);
+            chunk
+        }));
+        if pieces.len() >= CHUNKS_TO_NOTE {
+            sizes.push((
+                number,
+                pieces.iter().map(|piece| u64::from(piece.size)).sum(),
+            ));
+        }
+    }
+    metadata.chunk_table.push(chunk_count(metadata)?);
+    metadata.shared_files_table = Some(order.shared.clone());
+    let mut cache = InodeSizeCache::default();
+    cache.lookup = OrderedMap(sizes);
+    cache.min_chunk_count = CHUNKS_TO_NOTE as u64;
+    metadata.reg_file_size_cache = Some(cache);
+    Ok(())
+}
+
+fn chunk_count(metadata: &Metadata) -> Result<u32, PackError> {
+    metadata
+        .chunks
+        .len()
+        .try_into()
+        .map_err(|_| PackError::TooLarge("pieces of content"))
+}
+
+fn entries(inode: &Inode) -> Option<&[(Vec<u8>, Index)]> {
+    match &inode.what {
+        What::Directory(entries) => Some(entries),
+        _ => None,
+    }
+}
+
+fn target(inode: &Inode) -> Option<&[u8]> {
+    match &inode.what {
+        What::Symlink(target) => Some(target),
+        _ => None,
+    }
+}
+
+fn device(inode: &Inode) -> Option<u64> {
+    match inode.what {
+        What::Device(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// A table of strings, and the index of each of them.
+fn string_table(
+    strings: BTreeSet<&[u8]>,
+) -> Result<(StringTable, BTreeMap<&[u8], u32>), PackError> {
+    let mut buffer = Vec::new();
+    let mut offsets = vec![0];
+    for string in &strings {
+        buffer.extend_from_slice(string);
+        offsets
+            .push(u32::try_from(buffer.len()).map_err(|_| PackError::TooLarge("bytes of names"))?);
+    }
+    let mut table = StringTable::default();
+    table.buffer = buffer.into();
+    table.index = offsets;
+    Ok((table, strings.into_iter().zip(0..).collect()))
+}
