@@ -59,6 +59,13 @@ impl Parsed {
             if argument.kind == ArgumentKind::Text {
                 values.iter().try_for_each(|value| utf8(value).map(drop))?;
             }
+            if let (ArgumentKind::Command, Some(option)) = (argument.kind, unknown_option(&values))
+            {
+                let what = format!(
+                    "`{option}` is neither an option nor a program; write options before the program"
+                );
+                return Err(CliError::new(what));
+            }
             self.values.push((argument.name, values));
         }
         Ok(())
@@ -126,6 +133,13 @@ fn arguments(shape: &Shape, verb: Option<&str>) -> &'static [Argument] {
             found.map_or(&[], |found| found.arguments)
         }
     }
+}
+
+/// The first word, when it looks like an option: a program takes all that follows it, so a misspelt option would end
+/// up as its name.
+fn unknown_option(words: &[OsString]) -> Option<String> {
+    let first = words.first()?.to_string_lossy();
+    first.starts_with('-').then(|| first.into_owned())
 }
 
 fn utf8(value: &OsString) -> Result<String, CliError> {
