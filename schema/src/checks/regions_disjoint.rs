@@ -65,7 +65,8 @@ fn free(source: &Source, size: u64) -> String {
     ends.sort_unstable();
     let fits = |start: u64| {
         let range = start..start.checked_add(size)?;
-        let clear = range.end <= source.size
+        let clear = start >= SUPERBLOCK
+            && range.end <= source.size
             && regions.clone().all(|region| {
                 let region = &region.item;
                 !overlap(

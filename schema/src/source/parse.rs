@@ -50,11 +50,19 @@ pub fn parse(text: &str, report: &mut Report) -> Option<Source> {
             nearest::hint(key, &KEYS),
         );
     }
+    let (format, size) = (
+        field(&mut top, "format", report),
+        field(&mut top, "size", report),
+    );
+    let (regions, actions) = (
+        items(&mut top, "regions", report),
+        items(&mut top, "actions", report),
+    );
     Some(Source {
-        format: field(&mut top, "format", report)?,
-        size: field(&mut top, "size", report)?,
-        regions: items(&mut top, "regions", report),
-        actions: items(&mut top, "actions", report),
+        format: format?,
+        size: size?,
+        regions,
+        actions,
     })
 }
 
