@@ -1,0 +1,131 @@
+//! The binary layout: moving or re-encoding a region shows here, and needs a new format version.
+
+use flatimage_reserved::declared::{DIGEST, FORMAT, REGIONS, SPACE};
+use flatimage_reserved::{SUPERBLOCK_SIZE, Store};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn regions_stay_where_they_are() {
+    let signatures = SPACE
+        .layout
+        .lines()
+        .map(|line| line.rsplit(' ').next().unwrap_or_default());
+    let mut table = format!("format {FORMAT}\nsuperblock 0x00000000 {SUPERBLOCK_SIZE:#x}\n");
+    for (region, signature) in REGIONS.iter().zip(signatures) {
+        let default = if region.default.is_empty() {
+            "-".to_owned()
+        } else {
+            hex(region.default)
+        };
+        table.push_str(&format!(
+            "{:12} {:#010x} {:#8x} default {default}\n             {signature}\n",
+            region.name, region.offset, region.size
+        ));
+    }
+    insta::assert_snapshot!(table);
+}
+
+/// The used bytes of a reserved space, sixteen a line; runs of zeros are left out.
+fn dump(bytes: &[u8]) -> String {
+    let lines = bytes
+        .chunks(16)
+        .enumerate()
+        .filter(|(_, line)| line.iter().any(|byte| *byte != 0));
+    let lines = lines.map(|(place, line)| {
+        let text: String = line
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii_graphic() {
+                    char::from(*byte)
+                } else {
+                    '.'
+                }
+            })
+            .collect();
+        format!("{:08x} {} {text}\n", place * 16, hex(line))
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_fresh_reserved_space_has_these_bytes() {
+    insta::assert_snapshot!(dump(&SPACE.blank().expect("the layout fits")));
+    assert_eq!(DIGEST.len(), 32);
+}
+
+#[test]
+fn golden_reserved_spaces_are_still_read() {
+    insta::glob!("golden/*.hex", |path| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let image = directory.path().join("image");
+        std::fs::write(
+            &image,
+            undump(&std::fs::read_to_string(path).expect("readable")),
+        )
+        .expect("written");
+        let store = Store::open(&image, 0).expect("an image of any version");
+        let mut text = String::new();
+        for region in REGIONS {
+            text.push_str(&format!(
+                "{}: {:?}\n",
+                region.name,
+                store.value(region).expect("whole")
+            ));
+        }
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(text) });
+    });
+}
+
+/// The inverse of [`dump`]; the first line is the number of bytes.
+fn undump(text: &str) -> Vec<u8> {
+    let (size, lines) = text.split_once('\n').expect("a first line");
+    let mut bytes = vec![0; size.parse().expect("a number of bytes")];
+    for line in lines.lines() {
+        let mut words = line.split(' ');
+        let place = usize::from_str_radix(words.next().expect("an offset"), 16).expect("an offset");
+        let digits = words.next().expect("digits");
+        for (index, pair) in digits.as_bytes().chunks(2).enumerate() {
+            let pair = std::str::from_utf8(pair).expect("digits");
+            bytes[place + index] = u8::from_str_radix(pair, 16).expect("digits");
+        }
+    }
+    bytes
+}
+
+/// Writes the golden file of the present format: run with `--ignored` when a new format has been declared.
+#[test]
+#[ignore = "writes a new golden file"]
+fn write_golden() {
+    use flatimage_reserved::declared::{BINDINGS, BOOT, ENVIRONMENT, LAYERS, Layers, PERMISSIONS};
+    use flatimage_reserved::{Record, StoreError, Value, Verb};
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let image = directory.path().join("image");
+    std::fs::write(&image, SPACE.blank().expect("the layout fits")).expect("written");
+    let store = Store::open(&image, 0).expect("an image");
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect();
+    for (region, verb) in [
+        (PERMISSIONS, Verb::Set(words("network,home,dbus_user_raw"))),
+        (
+            ENVIRONMENT,
+            Verb::Add(words("GREETING=hello PATH_OF=$HOME/x EMPTY=")),
+        ),
+        (BINDINGS, Verb::Add(words("ro /usr/share /host/share"))),
+        (BINDINGS, Verb::Add(words("dev $HOME/dev /dev/mine"))),
+        (BOOT, Verb::Set(words("perl -e print"))),
+    ] {
+        store.perform(region, &verb).expect("written");
+    }
+    let layers = Record::from(Layers {
+        count: 2,
+        end: 123_456_789_012,
+    });
+    store
+        .update::<StoreError>(LAYERS, |_| Ok(Value::Record(Some(layers))))
+        .expect("written");
+    let bytes = std::fs::read(&image).expect("readable");
+    let text = format!("{}\n{}", bytes.len(), dump(&bytes));
+    std::fs::write(format!("tests/golden/format-{FORMAT}.hex"), text).expect("written");
+}
