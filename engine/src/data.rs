@@ -9,12 +9,11 @@
 //! Nobody but its owner may enter it: a program inside can make a file set-user-id, which
 //! would be one for every user of the host who can reach it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use thiserror::Error;
 
@@ -74,10 +73,11 @@ pub fn place(host: &Host, image: &Path) -> PathBuf {
     image.with_file_name(format!(".{name}.data"))
 }
 
-/// A data directory that this process has for itself until it ends.
+/// A data directory that this process has for itself for as long as this is open somewhere: the
+/// lock belongs to the open file, so a forked process that keeps it keeps the lock (flock(2)).
 #[derive(Debug)]
 pub struct Claim {
-    _lock: Flock<File>,
+    _directory: File,
 }
 
 /// Creates the data directory if it is missing and claims it. `None` where it cannot be
@@ -104,13 +104,15 @@ pub fn claim(path: &Path) -> Result<Option<Claim>, DataError> {
     }
     own(path, found.uid())?;
     let directory = File::open(path).map_err(unusable)?;
-    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(Claim { _lock: lock })),
-        Err((_, nix::Error::EWOULDBLOCK)) => Err(DataError::InUse {
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(Claim {
+            _directory: directory,
+        })),
+        Err(TryLockError::WouldBlock) => Err(DataError::InUse {
             path: path.to_owned(),
             pid: holder(found.ino()),
         }),
-        Err((_, error)) => Err(unusable(error.into())),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 

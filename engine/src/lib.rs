@@ -16,5 +16,6 @@ pub mod relocate;
 pub mod sandbox;
 mod sys;
 pub mod tools;
+mod trace;
 
 pub use command::main;

@@ -81,7 +81,7 @@ impl Session {
             count: count + 1,
             end: end + 8 + source.size,
         };
-        locked.write(&declared::LAYERS, &Value::Record(Some(record.into())))?;
+        locked.write(declared::LAYERS, &Value::Record(Some(record.into())))?;
         Ok(0)
     }
 
@@ -103,7 +103,7 @@ impl Session {
 }
 
 fn stored(locked: &Locked<'_>) -> Result<Layers, Failure> {
-    let value = locked.value(&declared::LAYERS)?;
+    let value = locked.value(declared::LAYERS)?;
     let layers = flatimage_reserved::typed::FromValue::from_value(&value);
     let layers: Option<Option<Layers>> = layers;
     Ok(layers.flatten().unwrap_or(Layers { count: 0, end: 0 }))

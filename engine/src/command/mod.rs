@@ -19,6 +19,7 @@ use crate::marker::{self, Placement};
 use crate::release;
 use crate::relocate::{self, Running};
 use crate::sandbox::{Failure, OURS, plain};
+use crate::trace::trace;
 
 mod layer;
 mod start;
@@ -44,6 +45,7 @@ fn run(arguments: &[OsString]) -> Result<u8, Failure> {
     let placement = marker::placement().ok_or_else(|| {
         Failure::ours("this program is not part of an image; `deploy` makes one of it")
     })?;
+    trace(|| "started".into());
     let invocation = understand(arguments)?;
     let running = relocate::running(&placement)
         .map_err(|error| Failure::ours(format!("/proc is needed: {}", plain(&error))))?;
@@ -51,7 +53,7 @@ fn run(arguments: &[OsString]) -> Result<u8, Failure> {
         // A place where nothing can be copied to can be one where nothing is written either:
         // what cannot go on without a copy says so by itself.
         let error = relocate::reexec(&running.image, &placement);
-        debug(|| format!("runs from the image itself: {}", plain(&error)));
+        trace(|| format!("runs from the image itself: {}", plain(&error)));
     }
     let mut session = Session::open(running, placement)?;
     if session.host.environment.contains_key("FIM_MAIN_OFFSET") {
@@ -106,13 +108,6 @@ fn print(text: &str) -> Result<u8, Failure> {
 /// Something that went wrong without ending what is done.
 fn warn(text: &str) {
     eprintln!("warning: {}", text.replace('\n', "\\n"));
-}
-
-/// What is done, for whoever set `FIM_DEBUG=1`.
-fn debug(text: impl FnOnce() -> String) {
-    if std::env::var_os("FIM_DEBUG").is_some_and(|value| value == "1") {
-        eprintln!("debug: {}", text());
-    }
 }
 
 /// One image and everything around it.

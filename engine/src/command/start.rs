@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use flatimage_reserved::declared::{self, Config};
 use flatimage_reserved::{RegionDecl, Value};
 
-use super::{Session, debug, warn};
+use super::{Session, warn};
 use crate::data::{self, Claim, DataError};
 use crate::image::{external_layers, with_entries};
 use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
 use crate::relocate;
 use crate::sandbox::{self, Failure, plain};
+use crate::trace::trace;
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Failure {
@@ -60,11 +61,16 @@ impl Session {
         command: Vec<OsString>,
         as_root: bool,
     ) -> Result<u8, Failure> {
-        // Held until the container has ended.
-        let (_claim, upper) = self.claim()?;
+        let (claim, upper) = self.claim()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
-        debug(|| format!("the plan:\n{plan}"));
-        sandbox::start(&plan, self.file()?, self.placement.tools_offset, &warn)
+        trace(|| format!("planned:\n{plan}"));
+        sandbox::start(
+            &plan,
+            self.file()?,
+            self.placement.tools_offset,
+            claim,
+            &warn,
+        )
     }
 
     fn claim(&self) -> Result<(Option<Claim>, Upper), Failure> {
@@ -130,7 +136,7 @@ impl Session {
         for error in &damage {
             warn(&format!("{error}; it is taken as unset"));
         }
-        self.store.value(&declared::LAYERS)?;
+        self.store.value(declared::LAYERS)?;
         let config = Config::of(&values)
             .ok_or_else(|| Failure::ours("the settings do not fit their declaration"))?;
         Ok(Settings {

@@ -23,6 +23,11 @@ pub enum Message {
     Mapped,
     /// From the container: the descriptor of the mounted FUSE filesystem, to be served.
     Fuse(OwnedFd),
+    /// From the container: the program has ended, and every other process with it.
+    Ended {
+        /// The exit code.
+        code: u8,
+    },
     /// From the container: the program could not be started.
     Failed {
         /// The exit code.
@@ -59,6 +64,7 @@ impl Channel {
         let (bytes, fd) = match message {
             Message::Mapped => (vec![b'M'], None),
             Message::Fuse(fd) => (vec![b'F'], Some([fd.as_raw_fd()])),
+            Message::Ended { code } => (vec![b'D', *code], None),
             Message::Failed { code, text } => {
                 let text = &text.as_bytes()[..text.len().min(LONGEST - 2)];
                 ([b"E", &[*code][..], text].concat(), None)
@@ -88,6 +94,7 @@ impl Channel {
             ([], _) => return Ok(None),
             (b"M", _) => Message::Mapped,
             (b"F", Some(fd)) => Message::Fuse(fd),
+            ([b'D', code], _) => Message::Ended { code: *code },
             ([b'E', code, text @ ..], _) => Message::Failed {
                 code: *code,
                 text: String::from_utf8_lossy(text).into_owned(),

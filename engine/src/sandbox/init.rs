@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::prctl;
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, execve, pipe2};
@@ -166,6 +166,7 @@ fn cannot_execute(exec: &Exec, error: Errno) -> Failure {
 fn supervise(program: Pid, signals: &SignalFd) -> Result<u8, Failure> {
     loop {
         if let Some(code) = reap(program).attempting(|| "wait for the program".into())? {
+            end_others();
             return Ok(code);
         }
         let signal = signals
@@ -176,6 +177,17 @@ fn supervise(program: Pid, signals: &SignalFd) -> Result<u8, Failure> {
             let _ = kill(program, signal);
         }
     }
+}
+
+/// Ends whatever the program left behind, so that nothing runs any more when its end is told.
+fn end_others() {
+    // Outside of a pid namespace of our own, "every process" is every process of the user.
+    if Pid::this().as_raw() != 1 {
+        return;
+    }
+    // Every process of the namespace but this one; there may be none.
+    let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    while waitpid(None, None).is_ok() {}
 }
 
 /// Takes the status of every child that has ended; answers the program's.

@@ -17,10 +17,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::kill;
 use nix::sys::signalfd::SignalFd;
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use crate::data::Claim;
 use crate::plan::{IdMap, LayerSource, Plan};
 use crate::sys::{Fork, fork_into};
+use crate::trace::trace;
 
 mod channel;
 mod failure;
@@ -42,7 +45,8 @@ pub use kernel::{Kernel, run};
 const SERVER_THREADS: usize = 3;
 
 /// Runs `plan` and answers the exit code of the program. `image` is the image file, in which
-/// the tools begin at `tools_offset`; `warn` is told what went wrong without ending the start.
+/// the tools begin at `tools_offset`; `claim` keeps the data directory until then; `warn` is told
+/// what went wrong without ending the start.
 ///
 /// # Errors
 /// When the container cannot be built or the program not be started.
@@ -50,6 +54,7 @@ pub fn start(
     plan: &Plan,
     image: File,
     tools_offset: u64,
+    claim: Option<Claim>,
     warn: &dyn Fn(&str),
 ) -> Result<u8, Failure> {
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
@@ -58,6 +63,8 @@ pub fn start(
     match fork_into(flags(plan)) {
         Ok(Fork::Child) => {
             drop(ours);
+            // It outlives the supervisor by a moment, in which the next start may come.
+            drop(claim);
             std::process::exit(i32::from(inside(plan, theirs, image, tools_offset)))
         }
         Ok(Fork::Parent(container)) => {
@@ -88,11 +95,12 @@ fn flags(plan: &Plan) -> CloneFlags {
 
 fn inside(plan: &Plan, channel: Channel, image: File, tools_offset: u64) -> u8 {
     let mut native = native::Native::new(channel, image, tools_offset);
-    run(plan, &mut native).unwrap_or_else(|failure| {
-        let code = failure.code;
-        native.report(failure);
-        code
-    })
+    let result = run(plan, &mut native);
+    let code = result
+        .as_ref()
+        .map_or_else(|failure| failure.code, |code| *code);
+    native.report(result);
+    code
 }
 
 fn supervise(
@@ -111,10 +119,9 @@ fn supervise(
     }
     // While the child makes its namespaces.
     let mut layers = Some(open_layers(&plan.layers, warn));
-    let mut failure = None;
-    let mut open = true;
+    trace(|| "layers opened".into());
     loop {
-        let (message, signal) = wait(channel, signals, open)?;
+        let (message, signal) = wait(channel, signals)?;
         if message {
             match channel
                 .receive()
@@ -125,60 +132,52 @@ fn supervise(
                     serve(fuse, layers, options(&plan.identity.map)).map_err(|error| {
                         Failure::ours(format!("cannot serve the layers: {error}"))
                     })?;
+                    trace(|| "layers served".into());
                 }
-                Some(Message::Failed { code, text }) => failure = Some(Failure { code, text }),
+                // The first process of the container is not waited for: what is left of it is
+                // the kernel letting go of the mounts, and letting go of an overlay syncs the
+                // whole filesystem that the changes are on.
+                Some(Message::Ended { code }) => return Ok(code),
+                Some(Message::Failed { code, text }) => return Err(Failure { code, text }),
                 Some(Message::Mapped) => {}
-                None => open = false,
+                None => return killed(container),
             }
         }
-        if signal && let Some(code) = hear(container, signals)? {
-            // What it said last may still be on its way.
-            if let (None, Ok(Some(Message::Failed { code, text }))) = (&failure, channel.receive())
-            {
-                failure = Some(Failure { code, text });
-            }
-            return failure.map_or(Ok(code), Err);
+        if signal {
+            hand_on(container, signals)?;
         }
     }
 }
 
+/// The end of a container that could not say a word.
+fn killed(container: Pid) -> Result<u8, Failure> {
+    let status = waitpid(container, None).attempting(|| "wait for the container".into())?;
+    init::exit_code(status).ok_or_else(|| Failure::ours("the container stopped"))
+}
+
 /// Waits until the container says something or a signal arrives.
-fn wait(channel: &Channel, signals: &SignalFd, open: bool) -> Result<(bool, bool), Failure> {
-    let mut waited = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-    if open {
-        waited.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
-    }
+fn wait(channel: &Channel, signals: &SignalFd) -> Result<(bool, bool), Failure> {
+    let mut waited = [
+        PollFd::new(channel.as_fd(), PollFlags::POLLIN),
+        PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+    ];
     match poll(&mut waited, PollTimeout::NONE) {
         Err(Errno::EINTR) => return Ok((false, false)),
         result => result.attempting(|| "wait for the container".into())?,
     };
-    let ready = |index: usize| {
-        waited
-            .get(index)
-            .is_some_and(|fd| fd.any().unwrap_or(false))
-    };
-    Ok((ready(1), ready(0)))
+    let [message, signal] = waited.map(|fd| fd.any().unwrap_or(false));
+    Ok((message, signal))
 }
 
-/// Takes a signal: hands it on, or answers the exit code when the container has ended.
-fn hear(container: Pid, signals: &SignalFd) -> Result<Option<u8>, Failure> {
+fn hand_on(container: Pid, signals: &SignalFd) -> Result<(), Failure> {
     let received = signals
         .read_signal()
         .attempting(|| "wait for a signal".into())?;
-    let Some(received) = received else {
-        return Ok(None);
-    };
-    if let Some(signal) = signals::to_hand_on(&received) {
+    if let Some(signal) = received.as_ref().and_then(signals::to_hand_on) {
         // It may have ended meanwhile.
         let _ = kill(container, signal);
     }
-    if received.ssi_signo != libc::SIGCHLD as u32 {
-        return Ok(None);
-    }
-    let flags = Some(nix::sys::wait::WaitPidFlag::WNOHANG);
-    let status =
-        nix::sys::wait::waitpid(container, flags).attempting(|| "wait for the container".into())?;
-    Ok(init::exit_code(status))
+    Ok(())
 }
 
 /// Opens the layers; one that cannot be opened is empty.

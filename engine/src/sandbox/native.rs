@@ -23,6 +23,7 @@ use crate::sys::{
     move_mount, set_attributes,
 };
 use crate::tools;
+use crate::trace::trace;
 
 /// The kernel as the first process of the container sees it.
 pub struct Native {
@@ -71,11 +72,14 @@ impl Native {
         }
     }
 
-    /// Reports a failure to the supervisor, who prints it.
-    pub fn report(&self, failure: Failure) {
-        let Failure { code, text } = failure;
+    /// Tells the supervisor how it ended.
+    pub fn report(&self, result: Result<u8, Failure>) {
+        let message = match result {
+            Ok(code) => Message::Ended { code },
+            Err(Failure { code, text }) => Message::Failed { code, text },
+        };
         // Nobody is left to tell when the supervisor is gone.
-        let _ = self.channel.send(&Message::Failed { code, text });
+        let _ = self.channel.send(&message);
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Failure> {
@@ -282,6 +286,7 @@ impl Native {
 impl Kernel for Native {
     fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
         die_with_supervisor()?;
+        trace(|| "namespaces made".into());
         match plan.identity.map {
             IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
                 .attempting(|| "map the caller's ids into a user namespace".into())?,
@@ -295,7 +300,9 @@ impl Kernel for Native {
             identity::become_outer_root()
                 .attempting(|| "become root of the user namespace".into())?;
         }
-        root::enter_stage()
+        root::enter_stage()?;
+        trace(|| "stage entered".into());
+        Ok(())
     }
 
     fn perform(&mut self, step: &Step) -> Result<(), Failure> {
@@ -312,6 +319,7 @@ impl Kernel for Native {
             Action::Overlay { .. } => {
                 self.root = Some(root::mount_overlay(self.layers, self.data.as_ref())?);
                 self.data = None;
+                trace(|| "root stacked".into());
                 Ok(())
             }
             action => self.in_root(action).map_err(|error| {
@@ -327,6 +335,7 @@ impl Kernel for Native {
             .take()
             .ok_or_else(|| Failure::ours("the plan has no root"))?;
         self.sources.clear();
+        trace(|| "mounted".into());
         root::enter_root(&root)
     }
 
@@ -336,6 +345,7 @@ impl Kernel for Native {
         identity::enter_inner(identity).attempting(|| "nest a user namespace".into())?;
         init::drop_privileges(exec).attempting(|| "give up privileges".into())?;
         die_with_supervisor()?;
+        trace(|| "restricted".into());
         // It may have died before the request was made.
         match self
             .channel

@@ -121,10 +121,12 @@ pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<OwnedFd, F
             _ => {}
         }
     }
+    // The overlay of the run before may still be syncing, which `index=on` would take for a
+    // second user of the same directories; that there is none is what the claim is for.
     // Without privileges over the host the overlay keeps its marks in `user.` attributes
     // (Linux 5.11; Documentation/filesystems/overlayfs.rst).
     let options = format!(
-        "lowerdir={},upperdir=root,workdir=work,userxattr",
+        "lowerdir={},upperdir=root,workdir=work,userxattr,index=off",
         lower.join(":")
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;

@@ -1,0 +1,15 @@
+//! What is done and when, on standard error, for whoever sets `FIM_DEBUG=1`.
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Says that something is done. The time is seconds of the monotonic clock, which all
+/// processes of the host share, so that lines of several processes can be put in order.
+pub fn trace(text: impl FnOnce() -> String) {
+    if std::env::var_os("FIM_DEBUG").is_none_or(|value| value != "1") {
+        return;
+    }
+    if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
+        let (seconds, micros) = (now.tv_sec(), now.tv_nsec() / 1000);
+        eprintln!("debug: [{seconds}.{micros:06}] {}", text());
+    }
+}
