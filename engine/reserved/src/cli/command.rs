@@ -4,8 +4,8 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use std::ffi::OsString;
 
 use super::{PREFIX, Target};
-use crate::action::{Argument, ArgumentKind, Shape};
-use crate::decl::{Encoding, FieldKind};
+use crate::action::{ActionDecl, Argument, ArgumentKind, Shape};
+use crate::decl::{Encoding, Field, FieldKind, RegionDecl};
 use crate::verb::{Takes, VerbDecl, verbs};
 
 /// Id of the positional argument that holds everything a verb of a region takes.
@@ -15,39 +15,64 @@ pub const VALUES: &str = "values";
 pub fn of(target: Target) -> Command {
     let name = format!("{PREFIX}{}", target.command());
     let command = Command::new(name.clone())
-        .no_binary_name(false)
         .disable_help_subcommand(true)
+        .disable_help_flag(true)
+        .arg(help())
         .about(target.summary())
         .long_about(target.docs().trim_end());
     match target {
-        Target::Region(region) => {
-            let verbs = verbs(&region.encoding)
-                .into_iter()
-                .map(|decl| verb(&name, &decl));
-            with_verbs(command, verbs.collect()).after_help(names(&region.encoding))
-        }
-        Target::Action(action) => match action.shape {
-            Shape::Arguments(arguments) => {
-                with_arguments(command.override_usage(usage(&name, arguments)), arguments)
-            }
-            Shape::Verbs(verbs) => {
-                let verbs = verbs.iter().map(|verb| {
-                    let usage = usage(&format!("{name} {}", verb.name), verb.arguments);
-                    with_arguments(
-                        plain(verb.name, verb.summary).override_usage(usage),
-                        verb.arguments,
-                    )
-                });
-                with_verbs(command, verbs.collect())
-            }
-        },
+        Target::Region(region) => of_region(command, &name, region),
+        Target::Action(action) => of_action(command, &name, action),
     }
+}
+
+fn of_region(command: Command, name: &str, region: &RegionDecl) -> Command {
+    let verbs = verbs(&region.encoding);
+    let usages = verbs
+        .iter()
+        .map(|verb| format!("{name} {}{}", verb.name, verb.takes.usage()));
+    let command = command.override_usage(usages.collect::<Vec<_>>().join("\n       "));
+    let verbs = verbs.iter().map(|decl| verb(name, decl));
+    with_verbs(command, verbs.collect()).after_help(names(&region.encoding))
+}
+
+fn of_action(command: Command, name: &str, action: &'static ActionDecl) -> Command {
+    match action.shape {
+        Shape::Arguments(arguments) => {
+            with_arguments(command.override_usage(usage(name, arguments)), arguments)
+        }
+        Shape::Verbs(verbs) => {
+            let usages = verbs
+                .iter()
+                .map(|verb| usage(&format!("{name} {}", verb.name), verb.arguments));
+            let usages: Vec<String> = usages.collect();
+            let command = command.override_usage(usages.join("\n       "));
+            let verbs = verbs.iter().zip(usages).map(|(verb, usage)| {
+                with_arguments(
+                    plain(verb.name, verb.summary).override_usage(usage),
+                    verb.arguments,
+                )
+            });
+            with_verbs(command, verbs.collect())
+        }
+    }
+}
+
+/// `--help`, which always says all there is to say.
+fn help() -> Arg {
+    Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::HelpLong)
+        .help("print this")
 }
 
 fn plain(name: &'static str, summary: &'static str) -> Command {
     Command::new(name)
         .about(summary)
         .disable_help_subcommand(true)
+        .disable_help_flag(true)
+        .arg(help())
 }
 
 fn with_verbs(command: Command, verbs: Vec<Command>) -> Command {
@@ -94,7 +119,7 @@ fn verb(command: &str, decl: &VerbDecl) -> Command {
     }
 }
 
-fn fields_help(fields: &[crate::decl::Field]) -> String {
+fn fields_help(fields: &[Field]) -> String {
     let width = fields
         .iter()
         .map(|field| field.output.len())
@@ -159,6 +184,7 @@ fn names(encoding: &Encoding) -> String {
             .iter()
             .map(|choice| (choice.name, choice.summary))
             .collect(),
+        Encoding::List(fields) | Encoding::Record(fields) => return fields_help(fields),
         _ => return String::new(),
     };
     let width = names.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

@@ -25,7 +25,9 @@ pub fn explain(target: Target, error: &clap::Error) -> CliError {
             let verbs: Vec<String> = verbs.iter().map(|verb| format!("`{verb}`")).collect();
             format!("`{name}` needs a verb: {}", verbs.join(", "))
         }
-        ErrorKind::UnknownArgument if !verbs.is_empty() && usage(error).is_none() => {
+        ErrorKind::UnknownArgument
+            if !verbs.is_empty() && usage(error).is_none_or(|usage| usage.contains('\n')) =>
+        {
             let verb = context(error, ContextKind::InvalidArg);
             format!(
                 "`{name}` has no verb `{verb}`; {}",
@@ -79,5 +81,6 @@ fn usage(error: &clap::Error) -> Option<String> {
 }
 
 fn used(error: &clap::Error, name: &str) -> String {
-    usage(error).unwrap_or_else(|| format!("see `{name} --help`"))
+    let line = usage(error).filter(|usage| !usage.contains('\n'));
+    line.unwrap_or_else(|| format!("see `{name} --help`"))
 }
