@@ -67,7 +67,7 @@ pub struct Caused {
 
 /// The effects that `value` of the region `decl` switches on, in declared order.
 ///
-/// A flag has effects while it is on, a bit while it is set (its `otherwise` while not), a choice those of the chosen
+/// A flag has effects while it is on (those `when` it `is: off`, while it is off), a bit while it is set (its `otherwise` while not), a choice those of the chosen
 /// name, everything else while it is not empty. A value of another encoding has none.
 #[must_use]
 pub fn active(decl: &RegionDecl, value: &Value) -> Vec<Caused> {
@@ -88,8 +88,13 @@ pub fn active(decl: &RegionDecl, value: &Value) -> Vec<Caused> {
             effect,
         }));
     };
-    if is_present(value) {
-        collect(decl.effects, None);
+    let off = *value == Value::Flag(false);
+    for effect in decl
+        .effects
+        .iter()
+        .filter(|effect| is_present(value) || off && is_for_off(effect))
+    {
+        collect(std::slice::from_ref(effect), None);
     }
     match (&decl.encoding, value) {
         (Encoding::Bits(bits), Value::Bits(set)) => {
@@ -109,6 +114,11 @@ pub fn active(decl: &RegionDecl, value: &Value) -> Vec<Caused> {
         _ => {}
     }
     found
+}
+
+/// Whether the effect asks for a flag that is off.
+fn is_for_off(effect: &Effect) -> bool {
+    matches!(effect, Effect::When { conditions, .. } if conditions.contains(&Condition::Is("off")))
 }
 
 fn is_present(value: &Value) -> bool {
