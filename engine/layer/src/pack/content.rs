@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::blocks::Writer;
 use super::scan::{Index, Tree};
-use super::{PackError, Progress};
+use super::{PackError, Progress, order};
 
 /// Bytes that are read at a time.
 const READ_SIZE: usize = 128 << 10;
@@ -53,7 +53,7 @@ pub(super) fn write<W: Write>(
         bytes_done: 0,
         bytes_total: tree.content_size(),
     };
-    for (index, path, size) in tree.files() {
+    for (index, path, size) in order::files(tree) {
         let twin = known.twin(path, size)?;
         let content = match twin {
             Some(content) => content,

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod content;
+mod order;
 mod scan;
 mod tables;
 
@@ -44,7 +45,7 @@ impl PackOptions {
     /// The level of zstd that a level stands for.
     fn zstd_level(&self) -> i32 {
         const LEVELS: [i32; 10] = [1, 2, 3, 5, 7, 9, 11, 14, 19, 22];
-        LEVELS[usize::from(self.level.min(9))]
+        LEVELS[usize::from(self.level.min(9))].max(std::env::var("ZL").map_or(0,|l|l.parse().unwrap()))
     }
 
     fn block_size(&self) -> usize {
