@@ -1,7 +1,7 @@
 //! The content of all files, cut into blocks.
 //!
-//! Files follow each other in the order of their paths, so that what is used together tends to lie together. A file that
-//! fits in a block is not torn in two, and a larger one starts a block: an aligned read then decompresses one block.
+//! A file that fits in a block is not torn in two, and a larger one starts a block, as long as that leaves no block less
+//! than half full: an aligned read then decompresses one block.
 
 use std::collections::HashMap;
 use std::fs::File;
