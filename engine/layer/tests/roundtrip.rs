@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use common::{content, listing, walk};
 use flatimage_layer::{BlockCache, Kind, Layer, PackError, PackOptions, Packed, pack};
+use nix::sys::stat::{Mode, SFlag, mknod};
+use nix::unistd::mkfifo;
 
 fn packed(tree: &Path, options: &PackOptions) -> (Vec<u8>, Packed) {
     let mut image = Vec::new();
@@ -60,6 +62,10 @@ fn sample(root: &Path) {
     symlink("small", root.join("link")).unwrap();
     fs::write(root.join(std::ffi::OsStr::from_bytes(b"latin1-\xe9")), b"x").unwrap();
     drop(UnixListener::bind(root.join("socket")).unwrap());
+    // Linux lets everybody make a device only when it is a whiteout.
+    let mode = Mode::from_bits_truncate(0o640);
+    mknod(&root.join("whiteout"), SFlag::S_IFCHR, mode, 0).unwrap();
+    mkfifo(&root.join("fifo"), mode).unwrap();
     for i in 0..500 {
         write(
             &format!("deep/er/still/{i}"),
@@ -117,7 +123,10 @@ fn compare(layer: &Layer, root: &Path) {
                     "{name:?}"
                 );
             }
-            kind => assert_eq!(kind, Kind::Socket),
+            Kind::CharDevice => assert_eq!(is.device, was.rdev()),
+            Kind::Socket => assert!(was.file_type().is_socket()),
+            Kind::Fifo => assert!(was.file_type().is_fifo()),
+            Kind::BlockDevice => panic!("nobody made a block device"),
         }
     }
     assert_eq!(found.len(), expected);
