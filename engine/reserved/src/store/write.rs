@@ -16,22 +16,28 @@ use crate::wire::{self, EncodeError};
 /// Writes `value` into the region.
 pub fn value(locked: &Locked<'_>, decl: &RegionDecl, value: &Value) -> Result<(), StoreError> {
     let payload = payload(decl, value)?;
-    let (held, generation) = match read::finding(locked.store, &locked.file, decl)? {
+    // What the value takes of its slot: behind it the slot is zero, since `put` writes zeros over what lay there.
+    let (held, generation, length) = match read::finding(locked.store, &locked.file, decl)? {
         Finding::Stored {
             slot,
             payload: stored,
             ..
-        } if stored == payload => return scrub(locked, decl, 1 - slot),
+        } if stored == payload => {
+            let used = used(locked, decl, 1 - slot)?;
+            return scrub(locked, decl, 1 - slot, used);
+        }
         Finding::Stored {
-            slot, generation, ..
-        } => (slot, generation),
+            slot,
+            generation,
+            payload,
+        } => (slot, generation, HEADER + payload.len()),
         // A first write that is cut off must not look like damage: the default goes first, and a broken slot of
         // generation 1 means the default.
         Finding::Unwritten => {
             put(locked, decl, 0, &slot::seal(decl.offset, 1, decl.default))?;
-            (0, 1)
+            (0, 1, HEADER + decl.default.len())
         }
-        Finding::Damaged => (1, 1),
+        Finding::Damaged => (1, 1, used(locked, decl, 1)?),
     };
     let target = 1 - held;
     put(
@@ -40,7 +46,7 @@ pub fn value(locked: &Locked<'_>, decl: &RegionDecl, value: &Value) -> Result<()
         target,
         &slot::seal(decl.offset, generation.saturating_add(1), &payload),
     )?;
-    scrub(locked, decl, held)
+    scrub(locked, decl, held, length)
 }
 
 fn payload(decl: &RegionDecl, value: &Value) -> Result<Vec<u8>, StoreError> {
@@ -70,9 +76,14 @@ fn put(
     write(locked, decl, slot, &bytes)
 }
 
-/// Zeroes what is used of a slot and syncs.
-fn scrub(locked: &Locked<'_>, decl: &RegionDecl, slot: usize) -> Result<(), StoreError> {
-    match used(locked, decl, slot)? {
+/// Zeroes the bytes that are used of a slot and syncs.
+fn scrub(
+    locked: &Locked<'_>,
+    decl: &RegionDecl,
+    slot: usize,
+    used: usize,
+) -> Result<(), StoreError> {
+    match used {
         0 => Ok(()),
         used => write(locked, decl, slot, &vec![0; used]),
     }
@@ -98,16 +109,28 @@ fn write(
 
 /// Bytes of a slot up to the last that is not zero.
 fn used(locked: &Locked<'_>, decl: &RegionDecl, slot: usize) -> Result<usize, StoreError> {
+    const PIECE: usize = 32 * 1024;
     let failed = |source| StoreError::Read {
         path: locked.store.path.clone(),
         source,
     };
-    let mut bytes = vec![0; usize::try_from(decl.slot_size()).unwrap_or(usize::MAX)];
-    read_exact(&locked.file, &mut bytes, start(locked, decl, slot)).map_err(failed)?;
-    Ok(bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1))
+    let start = start(locked, decl, slot);
+    let size = usize::try_from(decl.slot_size()).unwrap_or(usize::MAX);
+    let (mut piece, zeros) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut used = 0;
+    for place in (0..size).step_by(PIECE) {
+        let piece = &mut piece[..PIECE.min(size - place)];
+        read_exact(&locked.file, piece, start + place as u64).map_err(failed)?;
+        // Comparing whole pieces first is what makes this cheap: nearly all of a slot is zero.
+        if *piece != zeros[..piece.len()] {
+            used = place
+                + piece
+                    .iter()
+                    .rposition(|byte| *byte != 0)
+                    .map_or(0, |last| last + 1);
+        }
+    }
+    Ok(used)
 }
 
 fn start(locked: &Locked<'_>, decl: &RegionDecl, slot: usize) -> u64 {
