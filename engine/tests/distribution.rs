@@ -1,0 +1,140 @@
+//! A real distribution in one file, from the root filesystem that `mmdebstrap` makes to a
+//! program that runs in it. Needs the packages of `.ci/packages`.
+#![cfg(feature = "distribution")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use support::{Place, Ran, everybody};
+
+/// A root filesystem as an archive, made once. `mmdebstrap` needs no privileges for one.
+fn archive() -> &'static Path {
+    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let archive = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian.tar");
+        let mut command = Command::new("mmdebstrap");
+        command
+            .args(["--quiet", "--variant=minbase", "stable"])
+            .arg(&archive);
+        let ran = Ran::of(command);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        archive
+    })
+}
+
+/// The root filesystem unpacked by the user, who cannot make device nodes.
+fn unpacked(place: &Place) -> PathBuf {
+    let root = place.path().join("root filesystem");
+    fs::create_dir(&root).unwrap();
+    place.give(&root);
+    let mut command = place.command("tar");
+    command
+        .arg("--extract")
+        .arg("--file")
+        .arg(archive())
+        .arg("--directory")
+        .arg(&root);
+    command.arg("--exclude=./dev/*");
+    let ran = Ran::of(command);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    root
+}
+
+/// An image with the distribution as its second layer.
+fn image(who: support::Who) -> Place {
+    let place = Place::blueprint(who);
+    let (root, layer) = (unpacked(&place), place.path().join("debian.layer"));
+    let mut create = place.image(&["fim-layer", "create"]);
+    // The fastest level: what is tested is not how small it gets.
+    create
+        .arg(&root)
+        .arg(&layer)
+        .env("FIM_COMPRESSION_LEVEL", "1");
+    let ran = Ran::of(create);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let mut add = place.image(&["fim-layer", "add"]);
+    add.arg(&layer);
+    let ran = Ran::of(add);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    fs::remove_file(layer).unwrap();
+    fs::remove_dir_all(root).unwrap();
+    place
+}
+
+#[test]
+fn a_distribution_becomes_a_layer_and_its_programs_run() {
+    for who in everybody() {
+        let place = image(who);
+        assert_eq!(place.succeed(&["fim-layer", "list"]).lines().count(), 2);
+
+        place.succeed(&["fim-env", "add", "GREETING=hello"]);
+        assert_eq!(
+            place.succeed(&["fim-exec", "perl", "-e", "print $ENV{GREETING}"]),
+            "hello"
+        );
+
+        let release = place.succeed(&["fim-exec", "bash", "-c", ". /etc/os-release; echo $ID"]);
+        assert_eq!(release, "debian\n");
+        assert_eq!(
+            place.succeed(&["fim-exec", "bash", "-c", "echo $BASH"]),
+            "/usr/bin/bash\n"
+        );
+        let listing = place.succeed(&["fim-exec", "ls", "-lR", "/usr"]);
+        assert!(
+            listing.lines().count() > 5000,
+            "{}",
+            listing.lines().count()
+        );
+        let policy = place.succeed(&["fim-exec", "apt-cache", "policy"]);
+        assert!(policy.contains("Package files:"), "{policy}");
+
+        place.shell("echo kept > /usr/share/kept; rm /etc/debian_version; mv /usr/share/doc /usr/share/moved");
+        assert_eq!(
+            place.shell(
+                "cat /usr/share/kept; test ! -e /etc/debian_version; ls -d /usr/share/moved"
+            ),
+            "kept\n/usr/share/moved\n"
+        );
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn what_is_served_is_what_was_packed() {
+    for who in everybody() {
+        let place = image(who);
+        let root = unpacked(&place);
+        // Contents of every file below /usr, read by the distribution's own program.
+        let sums =
+            place.shell("cd / && find usr -xdev -type f -print0 | sort -z | xargs -0 sha256sum");
+        let mut outside = place.command("bash");
+        outside.current_dir(&root).args([
+            "-c",
+            "find usr -xdev -type f -print0 | LC_ALL=C.UTF-8 sort -z | xargs -0 sha256sum",
+        ]);
+        let outside = Ran::of(outside);
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&sums), sorted(&outside.out));
+        fs::remove_dir_all(root).unwrap();
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn programs_of_the_distribution_work_as_root_inside() {
+    for who in everybody() {
+        let place = image(who);
+        assert_eq!(place.succeed(&["fim-root", "id", "-u"]), "0\n");
+        let listed = place.succeed(&["fim-root", "dpkg", "--list", "dpkg"]);
+        assert!(listed.contains("ii  dpkg"), "{listed}");
+        place.assert_clean();
+    }
+}
