@@ -15,6 +15,14 @@ pub(crate) enum Table {
 }
 
 impl Table {
+    /// A column that is stored as differences when `packed`.
+    pub(crate) fn read(bits: &Bits, column: Column, packed: bool) -> Option<Table> {
+        match packed {
+            true => Table::sums(bits, column, false),
+            false => Some(Table::Packed(column)),
+        }
+    }
+
     /// The running sums of a column; with `from_zero` they start with an additional 0. `None` when they overflow.
     pub(crate) fn sums(bits: &Bits, column: Column, from_zero: bool) -> Option<Table> {
         let mut sum = 0u32;

@@ -1,29 +1,19 @@
-//! Serving layers to the kernel over FUSE.
-//!
-//! The root directory of the filesystem has one directory for each layer, named `0`, `1`, …; overlayfs stacks them.
-//! Nothing ever changes, so the kernel is told to keep everything: names, also those that do not exist, attributes,
-//! directories, links and pages; and it is asked not to send the requests that mean nothing here (`open`, `opendir`,
-//! extended attributes), each of which would be a round trip.
-//!
-//! Whoever mounts the filesystem may be another process: only the descriptor is needed here. When the last namespace
-//! that holds the mount goes, reads of the descriptor fail with `ENODEV` and the threads end.
+//! The answers to the kernel's requests.
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
-    Session, SessionACL,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
+use super::IdMap;
 use crate::cache::BlockCache;
-use crate::layer::{Attributes, Entry, Kind, Layer, ROOT};
+use crate::layer::{Attributes, Entry, Kind, ROOT};
 use crate::stack::{Node, Stack};
 
 /// How long the kernel may keep what it was told: ten years.
@@ -31,12 +21,6 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The latest time that is reported, in seconds since 1970, so that forged ones do not overflow.
 const LAST_SECOND: u64 = 1 << 40;
-
-/// With fewer blocks than this in the cache, requests for neighbouring files decompress the same ones over and over.
-const MIN_BLOCKS: u64 = 4;
-
-/// What the cache may grow to for the sake of `MIN_BLOCKS`, in bytes.
-const MAX_GROWN_CACHE: u64 = 64 << 20;
 
 /// What we would like of the kernel; it grants what it has.
 const WANTED: [InitFlags; 7] = [
@@ -49,119 +33,8 @@ const WANTED: [InitFlags; 7] = [
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
 ];
 
-/// The ids that exist in the user namespace that mounts. An owner that does not exist is reported as 0: overlayfs
-/// refuses to copy up a file whose owner it cannot express, even for uid 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdMap {
-    /// Every id exists.
-    All,
-    /// Ids below this one exist.
-    Below(u32),
-}
-
-impl IdMap {
-    fn map(self, id: u32) -> u32 {
-        match self {
-            IdMap::Below(limit) if id >= limit => 0,
-            _ => id,
-        }
-    }
-}
-
-/// How to serve.
-#[derive(Clone, Debug)]
-pub struct ServeOptions {
-    /// Threads that answer requests, at least one.
-    pub threads: usize,
-    /// Limit of the cache of decompressed blocks, in bytes. The kernel caches what it was given, so little is enough:
-    /// 8 MiB read a Debian tree as fast as 64 do. Images of large blocks get up to 64 MiB, see [`serve()`].
-    pub cache_bytes: u64,
-    /// Owners that can be reported.
-    pub ids: IdMap,
-}
-
-impl Default for ServeOptions {
-    fn default() -> Self {
-        ServeOptions {
-            threads: 2,
-            cache_bytes: 8 << 20,
-            ids: IdMap::All,
-        }
-    }
-}
-
-/// Why layers cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The kernel and the server did not agree.
-    #[error("the FUSE handshake failed: {0}; is the filesystem mounted with this descriptor?")]
-    Handshake(#[source] io::Error),
-    /// A thread could not be started, or ended in the middle.
-    #[error("the FUSE server ended: {0}")]
-    Ended(#[source] io::Error),
-}
-
-/// A running server.
-#[derive(Debug)]
-pub struct Serving {
-    thread: JoinHandle<io::Result<()>>,
-}
-
-impl Serving {
-    /// Waits until the filesystem is unmounted or its connection aborted.
-    ///
-    /// # Errors
-    /// When the server ended for another reason.
-    pub fn join(self) -> Result<(), ServeError> {
-        let result = self
-            .thread
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
-        result.map_err(ServeError::Ended)
-    }
-}
-
-/// Serves `layers` on an opened `/dev/fuse` descriptor that is mounted by somebody else; answers after the handshake,
-/// for which it waits. A layer that is `None` is an empty directory.
-///
-/// The cache is as large as the options say, or as four blocks of the layer with the largest, up to 64 MiB.
-///
-/// # Errors
-/// When the handshake fails or a thread cannot be started.
-pub fn serve(
-    fuse: OwnedFd,
-    layers: Vec<Option<Layer>>,
-    options: ServeOptions,
-) -> Result<Serving, ServeError> {
-    let largest = layers
-        .iter()
-        .flatten()
-        .map(Layer::block_size)
-        .max()
-        .unwrap_or(0);
-    let wanted = largest.saturating_mul(MIN_BLOCKS).min(MAX_GROWN_CACHE);
-    let server = Server {
-        stack: Stack::new(layers),
-        cache: BlockCache::new(options.cache_bytes.max(wanted)),
-        ids: options.ids,
-        no_open: false,
-        no_opendir: false,
-    };
-    let mut config = Config::default();
-    config.acl = SessionACL::All;
-    config.n_threads = Some(options.threads.max(1));
-    let session =
-        Session::from_fd(server, fuse, SessionACL::All, config).map_err(ServeError::Handshake)?;
-    let thread = std::thread::Builder::new()
-        .name("layers".into())
-        .spawn(move || session.run());
-    Ok(Serving {
-        thread: thread.map_err(ServeError::Ended)?,
-    })
-}
-
 /// What answers the kernel.
-struct Server {
+pub(super) struct Server {
     stack: Stack,
     cache: BlockCache,
     ids: IdMap,
@@ -171,6 +44,17 @@ struct Server {
 }
 
 impl Server {
+    /// A server of these layers.
+    pub(super) fn new(stack: Stack, cache: BlockCache, ids: IdMap) -> Server {
+        Server {
+            stack,
+            cache,
+            ids,
+            no_open: false,
+            no_opendir: false,
+        }
+    }
+
     fn attributes(&self, number: INodeNo) -> Option<FileAttr> {
         let attributes = match self.stack.node(number.0)? {
             Node::Root | Node::Missing => self.stack.root_attributes(),
