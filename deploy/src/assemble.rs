@@ -71,7 +71,7 @@ pub enum AssembleError {
         source: io::Error,
     },
     /// The image could not be written.
-    #[error("cannot write the image")]
+    #[error("cannot write")]
     Write(#[from] io::Error),
 }
 
@@ -132,27 +132,40 @@ pub fn assemble<R: Read>(
     out.write_all(parts.reserved)?;
     for (index, layer) in layers.into_iter().enumerate() {
         out.write_all(&layer.size.to_le_bytes())?;
-        copy_layer(layer, out).map_err(|source| AssembleError::Layer { index, source })?;
+        copy_layer(index, layer, out)?;
     }
     out.flush()?;
     Ok(layout)
 }
 
-fn copy_layer<R: Read>(layer: Layer<R>, out: &mut impl Write) -> io::Result<()> {
-    // One byte more than said, to notice a layer that is longer.
-    let copied = io::copy(&mut layer.image.take(layer.size.saturating_add(1)), out)?;
-    if copied == layer.size {
-        return Ok(());
+fn copy_layer<R: Read>(
+    index: usize,
+    layer: Layer<R>,
+    out: &mut impl Write,
+) -> Result<(), AssembleError> {
+    let unreadable = |source| AssembleError::Layer { index, source };
+    let mut piece = vec![0; 1 << 20];
+    let (mut image, mut left) = (layer.image, layer.size);
+    loop {
+        match image.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => {
+                let after = left.checked_sub(count as u64);
+                left = after.ok_or_else(|| unreadable(length_error("longer", layer.size)))?;
+                out.write_all(&piece[..count])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error)),
+        }
     }
-    let what = if copied < layer.size {
-        "shorter"
-    } else {
-        "longer"
-    };
-    Err(io::Error::other(format!(
-        "it is {what} than its {} bytes",
-        layer.size
-    )))
+    match left {
+        0 => Ok(()),
+        _ => Err(unreadable(length_error("shorter", layer.size))),
+    }
+}
+
+fn length_error(what: &str, said: u64) -> io::Error {
+    io::Error::other(format!("it is {what} than its {said} bytes"))
 }
 
 fn build_id(parts: &Parts) -> [u8; 32] {
@@ -257,6 +270,23 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_not_blamed_on_the_layer() {
+        let runtime = runtime(0);
+        let parts = Parts {
+            runtime: &runtime,
+            tools: b"",
+            reserved: b"",
+        };
+        let layers = vec![Layer {
+            size: 8000,
+            image: &[0; 8000][..],
+        }];
+        let mut disk = [0; 8192];
+        let error = assemble(&parts, layers, &mut &mut disk[..]).unwrap_err();
+        assert!(matches!(error, AssembleError::Write(_)), "{error}");
     }
 
     #[test]

@@ -19,8 +19,13 @@ pub enum OutputError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The parts do not make an image.
-    #[error(transparent)]
-    Assemble(#[from] AssembleError),
+    #[error("cannot make `{}`", image.display())]
+    Assemble {
+        /// The image.
+        image: PathBuf,
+        /// What is wrong.
+        source: AssembleError,
+    },
 }
 
 /// What the image is made from.
@@ -101,7 +106,10 @@ fn assemble(image: &Path, inputs: &Inputs) -> Result<(), OutputError> {
     };
     file::write_whole(image, 0o755, |file| {
         let mut out = BufWriter::with_capacity(1 << 20, file);
-        assemble::assemble(&parts, layers, &mut out)?;
+        assemble::assemble(&parts, layers, &mut out).map_err(|source| OutputError::Assemble {
+            image: image.to_owned(),
+            source,
+        })?;
         Ok(out.flush().map_err(failed("write", image))?)
     })
 }
