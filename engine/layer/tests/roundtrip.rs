@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use common::{content, listing, walk};
+use dwarfs::AsChunks;
 use flatimage_layer::{BlockCache, Kind, Layer, PackError, PackOptions, Packed, pack};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::mkfifo;
@@ -60,7 +62,7 @@ fn sample(root: &Path) {
     fs::hard_link(root.join("small"), root.join("deep/er/linked")).unwrap();
     symlink("../nowhere", root.join("dangling")).unwrap();
     symlink("small", root.join("link")).unwrap();
-    fs::write(root.join(std::ffi::OsStr::from_bytes(b"latin1-\xe9")), b"x").unwrap();
+    fs::write(root.join(OsStr::from_bytes(b"latin1-\xe9")), b"x").unwrap();
     drop(UnixListener::bind(root.join("socket")).unwrap());
     // Linux lets everybody make a device only when it is a whiteout.
     let mode = Mode::from_bits_truncate(0o640);
@@ -310,4 +312,57 @@ fn progress_ends_with_everything() {
     let last = last.unwrap();
     assert_eq!(last.bytes_done, last.bytes_total);
     assert_eq!(last.bytes_total, facts.unwrap().bytes_in);
+}
+
+/// The `dwarfs` crate has a reader of its own, with which ours shares nothing but the headers of sections.
+#[test]
+fn another_reader_agrees() {
+    let tree = tempfile::tempdir().unwrap();
+    sample(tree.path());
+    fs::remove_file(tree.path().join(OsStr::from_bytes(b"latin1-\xe9"))).unwrap();
+    let options = PackOptions {
+        level: 3,
+        block_size_log2: 14,
+        threads: 2,
+    };
+    let (image, _) = packed(tree.path(), &options);
+    let (index, mut archive) = dwarfs::Archive::new(image).unwrap();
+    let mut count = 0;
+    let mut open = vec![(tree.path().to_path_buf(), index.root())];
+    while let Some((path, directory)) = open.pop() {
+        let mut names: Vec<_> = fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert!(
+            directory
+                .entries()
+                .map(|entry| OsStr::new(entry.name()).to_owned())
+                .eq(names)
+        );
+        for entry in directory.entries() {
+            let path = path.join(entry.name());
+            let was = fs::symlink_metadata(&path).unwrap();
+            assert_eq!(
+                entry.inode().metadata().file_type_mode().mode_bits(),
+                was.mode(),
+                "{path:?}"
+            );
+            assert_eq!(
+                entry.inode().metadata().mtime(),
+                was.mtime() as u64,
+                "{path:?}"
+            );
+            if let Some(file) = entry.inode().as_file() {
+                assert!(
+                    file.read_to_vec(&mut archive).unwrap() == fs::read(&path).unwrap(),
+                    "{path:?}"
+                );
+                count += 1;
+            }
+            open.extend(entry.inode().as_dir().map(|directory| (path, directory)));
+        }
+    }
+    assert!(count > 500);
 }
