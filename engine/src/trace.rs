@@ -1,5 +1,7 @@
 //! What is done and when, on standard error, for whoever sets `FIM_DEBUG=1`.
 
+use std::io::Write;
+
 use nix::time::{ClockId, clock_gettime};
 
 /// Says that something is done. The time is seconds of the monotonic clock, which all
@@ -10,6 +12,8 @@ pub fn trace(text: impl FnOnce() -> String) {
     }
     if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
         let (seconds, micros) = (now.tv_sec(), now.tv_nsec() / 1000);
-        eprintln!("debug: [{seconds}.{micros:06}] {}", text());
+        // One write, so that lines of several processes do not run into each other.
+        let line = format!("debug: [{seconds}.{micros:06}] {}\n", text());
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }

@@ -18,12 +18,22 @@ fn archive() -> &'static Path {
         let archive = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian.tar");
         let mut command = Command::new("mmdebstrap");
         command
-            .args(["--quiet", "--variant=minbase", "stable"])
+            .args(["--quiet", "--variant=minbase", &suite()])
             .arg(&archive);
         let ran = Ran::of(command);
         assert_eq!(ran.code, 0, "{ran:?}");
         archive
     })
+}
+
+/// The host's own suite: the keys to verify it are those that the host has.
+fn suite() -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap();
+    let mut lines = release.lines();
+    let name = lines.find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    name.expect("the host is a Debian or a derivative with suites")
+        .trim_matches('"')
+        .to_owned()
 }
 
 /// The root filesystem unpacked by the user, who cannot make device nodes.

@@ -63,7 +63,8 @@ impl Session {
     ) -> Result<u8, Failure> {
         let (claim, upper) = self.claim()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
-        trace(|| format!("planned:\n{plan}"));
+        trace(|| "planned".into());
+        trace(|| format!("the plan:\n{plan}"));
         sandbox::start(
             &plan,
             self.file()?,
