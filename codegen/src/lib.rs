@@ -1,38 +1,8 @@
-//! Emits Rust from the checked model of the declaration: one emitter an item, thin code on the runtime in
-//! `flatimage-reserved`.
+//! Writes what is committed and follows from the declaration: the JSON Schema for editors and the book's reference.
 //!
-//! A library and not a macro, so that tests can show the expansion and the generator can write pages from the same model.
+//! The pages are made from the tables that the program itself has, so what they say of verbs, usage and effects is what
+//! the program does.
 
-mod action;
-mod effect;
 mod generated;
-mod layout;
-mod region;
-mod typed;
-
-use flatimage_schema::Model;
-use proc_macro2::TokenStream;
-use quote::quote;
 
 pub use generated::{Generated, Stale, generated};
-
-/// The items that a declaration becomes. They name `::flatimage_reserved` by its absolute path.
-#[must_use]
-pub fn expand(model: &Model) -> TokenStream {
-    let layout = layout::emit(model);
-    let regions = region::emit(model);
-    let types = typed::emit(model);
-    let actions = action::emit(model);
-    quote! {
-        #layout
-        #regions
-        #types
-        #actions
-    }
-}
-
-/// A name of the declaration as an identifier, raw where Rust keeps the word.
-fn ident(name: &str) -> proc_macro2::Ident {
-    let parsed = syn::parse_str::<proc_macro2::Ident>(name);
-    parsed.unwrap_or_else(|_| proc_macro2::Ident::new_raw(name, proc_macro2::Span::call_site()))
-}

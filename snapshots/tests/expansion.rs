@@ -5,7 +5,7 @@ const SMALL: &str = include_str!("small.yaml");
 fn pretty(text: &str) -> String {
     let model =
         flatimage_schema::load("small.yaml", text).unwrap_or_else(|report| panic!("{report}"));
-    let file = syn::parse2(flatimage_codegen::expand(&model)).expect("the emitters write Rust");
+    let file = syn::parse2(flatimage_emit::expand(&model)).expect("the emitters write Rust");
     prettyplease::unparse(&file)
 }
 

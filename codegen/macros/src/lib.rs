@@ -1,4 +1,4 @@
-//! The shell around `flatimage-codegen`: reads the file, reports its mistakes, tracks it.
+//! The shell around `flatimage-emit`: reads the file, reports its mistakes, tracks it.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ fn expand(path: &str) -> Result<proc_macro2::TokenStream, String> {
         .to_str()
         .ok_or("the path of the declaration is not UTF-8; move the workspace")?;
     let model = flatimage_schema::load(file, &text).map_err(|report| report.to_string())?;
-    let items = flatimage_codegen::expand(&model);
+    let items = flatimage_emit::expand(&model);
     // Without this, a change of the file would not rebuild what depends on it.
     Ok(quote! {
         const _: &[u8] = ::core::include_bytes!(#file);
