@@ -5,6 +5,8 @@ use std::{fs, io};
 
 use flatimage_schema::json_schema::json_schema;
 
+use crate::pages;
+
 /// A committed file that is written by `cargo run -p flatimage-codegen -- write`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
@@ -24,10 +26,19 @@ pub struct Stale {
 /// Every generated file.
 #[must_use]
 pub fn generated() -> Vec<Generated> {
-    vec![Generated {
-        path: "schema/reserved.schema.json".into(),
-        text: json_schema(),
-    }]
+    let files = [
+        ("schema/reserved.schema.json", json_schema()),
+        ("book/src/reference/commands.md", pages::commands()),
+        ("book/src/reference/permissions.md", pages::permissions()),
+        ("book/src/reference/regions.md", pages::regions()),
+    ];
+    files
+        .into_iter()
+        .map(|(path, text)| Generated {
+            path: path.into(),
+            text,
+        })
+        .collect()
 }
 
 impl Generated {

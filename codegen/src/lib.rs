@@ -4,5 +4,6 @@
 //! the program does.
 
 mod generated;
+mod pages;
 
 pub use generated::{Generated, Stale, generated};

@@ -1,0 +1,81 @@
+//! Effects in words.
+
+use flatimage_reserved::effect::{Access, AccessDecl, Condition, Effect, Missing};
+
+use super::code;
+
+/// The effects as a list, each line indented by `depth` levels.
+pub fn list(effects: &[Effect], depth: usize) -> String {
+    effects.iter().map(|effect| item(effect, depth)).collect()
+}
+
+fn item(effect: &Effect, depth: usize) -> String {
+    let (text, inner): (String, &[Effect]) = match effect {
+        Effect::Bind {
+            source,
+            target,
+            access,
+            missing,
+            glob,
+        } => (bind([source, target], *access, *missing, *glob), &[]),
+        Effect::Setenv { name, value } => (format!("sets {} to {}", code(name), code(value)), &[]),
+        Effect::Tmpfs { target } => (
+            format!("an empty filesystem in memory at {}", code(target)),
+            &[],
+        ),
+        Effect::Symlink { link, target } => {
+            (format!("a link {} to {}", code(link), code(target)), &[])
+        }
+        Effect::Share { namespace } => (
+            format!(
+                "the host's {} namespace instead of one of its own",
+                code(namespace.name())
+            ),
+            &[],
+        ),
+        Effect::ForEach { effects } => ("for every entry:".to_owned(), effects),
+        Effect::When {
+            conditions,
+            effects,
+        } => {
+            let all: Vec<String> = conditions.iter().map(condition).collect();
+            (format!("when {}:", all.join(" and ")), effects)
+        }
+    };
+    let indent = "  ".repeat(depth);
+    format!("{indent}- {text}\n{}", list(inner, depth + 1))
+}
+
+fn bind([source, target]: [&str; 2], access: AccessDecl, missing: Missing, glob: bool) -> String {
+    let what = if glob {
+        format!("every path {}", code(source))
+    } else {
+        code(source)
+    };
+    let place = if source == target {
+        String::new()
+    } else {
+        format!(" at {}", code(target))
+    };
+    let access = match access {
+        AccessDecl::Is(Access::Ro) => "read-only".to_owned(),
+        AccessDecl::Is(Access::Rw) => "read and write".to_owned(),
+        AccessDecl::Is(Access::Dev) => "read and write, devices included".to_owned(),
+        AccessDecl::Field(field) => format!("as the entry's {} says", code(field)),
+    };
+    let missing = match missing {
+        Missing::Skip => "",
+        Missing::Fail => "; without it there is no start",
+    };
+    format!("{what}{place}, {access}{missing}")
+}
+
+fn condition(condition: &Condition) -> String {
+    match condition {
+        Condition::Env(name) => format!("{} is set on the host", code(name)),
+        Condition::Exists(path) => format!("the host has {}", code(path)),
+        Condition::Root(true) => "the program is root inside".to_owned(),
+        Condition::Root(false) => "the program is not root inside".to_owned(),
+        Condition::Is(value) => format!("the value is {}", code(value)),
+    }
+}
