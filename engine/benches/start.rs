@@ -121,7 +121,8 @@ fn compare(name: &str, image: &Path, place: &Path) {
             times.2.push(ours / peer);
         }
     }
-    let [ours_ms, peer_ms, ratio] = [&mut times.0, &mut times.1, &mut times.2].map(quartiles);
+    let [ours_ms, peer_ms, ratio] =
+        [&mut times.0, &mut times.1, &mut times.2].map(|values| quartiles(values));
     println!("{name}: start of `true`, {RUNS} runs in turn, quartiles");
     println!("  image  {ours_ms} ms");
     println!("  bwrap  {peer_ms} ms");
@@ -145,7 +146,7 @@ fn time(command: &mut Command) -> f64 {
 }
 
 /// First quartile, median and third quartile.
-fn quartiles(values: &mut Vec<f64>) -> String {
+fn quartiles(values: &mut [f64]) -> String {
     values.sort_by(f64::total_cmp);
     let at = |part: usize| values[(values.len() - 1) * part / 4];
     format!("{:6.2} {:6.2} {:6.2}", at(1), at(2), at(3))

@@ -138,7 +138,8 @@ fn fill(directory: &Path, image: &Path, placement: &Placement) -> io::Result<()>
     let tools = directory.join("tools");
     let table = tools::table();
     if !table.is_empty() {
-        fs::DirBuilder::new().mode(0o755).create(&tools)?;
+        fs::create_dir(&tools)?;
+        fs::set_permissions(&tools, Permissions::from_mode(0o755))?;
         tools::unpack(&table, &image, placement.tools_offset, &tools)?;
     }
     let mut runtime = OpenOptions::new()

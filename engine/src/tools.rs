@@ -3,9 +3,9 @@
 //! They follow the program in the image, each compressed by itself (zstd). A table compiled
 //! into the program says where; sizes are in bytes, offsets count from the first tool.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -57,16 +57,14 @@ pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Resul
     for tool in tools {
         let directory = to.join(&tool.directory);
         fs::create_dir_all(&directory)?;
+        // Whatever the caller's mask: the ids of the container may be others than the caller's.
+        fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
         let compressed = Span {
             file: image,
             at: offset + tool.offset,
             left: tool.compressed_size,
         };
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o555)
-            .open(directory.join(&tool.name))?;
+        let mut file = File::create_new(directory.join(&tool.name))?;
         let written = io::copy(&mut zstd::Decoder::new(compressed)?, &mut file)?;
         if written != tool.size {
             let what = format!(
@@ -75,6 +73,7 @@ pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Resul
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
+        file.set_permissions(Permissions::from_mode(0o555))?;
         for link in &tool.links {
             symlink(&tool.name, directory.join(link))?;
         }
@@ -105,7 +104,6 @@ impl Read for Span<'_> {
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
 
     fn tool(name: &str, offset: u64, compressed: &[u8], size: u64, links: &[&str]) -> Tool {
         Tool {

@@ -325,13 +325,6 @@ fn a_killed_image_leaves_nothing_and_starts_again() {
         let (mut child, _) = started(&place, "sleep 1000 & echo ready; sleep 1000");
         child.kill().unwrap();
         child.wait().unwrap();
-        // The kernel ends the container when it delivers the signal; that takes a moment.
-        for _ in 0..500 {
-            if place.leftovers().is_empty() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
         place.assert_clean();
         assert_eq!(place.shell("echo again"), "again\n");
     }
@@ -402,7 +395,7 @@ fn paths_with_odd_characters_work() {
             fs::create_dir(&directory).unwrap();
             place.give(&directory);
             let image = directory.join(format!("{name}.flatimage"));
-            fs::copy(&place.image, &image).unwrap();
+            support::copy(&place.image, &image);
             place.give(&image);
             let mut command = place.command(&image);
             command.args(["fim-exec", "bash", "-c", "echo 1 >> /f; cat /f"]);
@@ -483,4 +476,59 @@ fn versions_are_printed() {
     let deps = place.succeed(&["fim-version", "deps"]);
     let deps: serde_json::Value = serde_json::from_str(&deps).unwrap();
     assert!(deps.to_string().contains("busybox"), "{deps}");
+}
+
+#[test]
+fn who_one_is_agrees_wherever_one_asks() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let uid = place.succeed(&["fim-exec", "id", "-u"]);
+        let name = place.succeed(&["fim-exec", "whoami"]);
+        assert_eq!(place.shell("echo $USER"), name);
+        let account = place.shell("grep ^$USER: /etc/passwd");
+        assert_eq!(account.split(':').nth(2), Some(uid.trim()));
+        assert_eq!(
+            account.split(':').nth(5),
+            Some(place.shell("echo $HOME").trim())
+        );
+        assert_eq!(place.succeed(&["fim-root", "whoami"]), "root\n");
+        assert_eq!(
+            place.succeed(&["fim-root", "bash", "-c", "echo $HOME $USER"]),
+            "/root root\n"
+        );
+
+        let mut forced = place.image(&["fim-exec", "id", "-u"]);
+        forced.env("FIM_ROOT", "1");
+        assert_eq!(Ran::of(forced).out, "0\n");
+
+        place.succeed(&[
+            "fim-env",
+            "set",
+            "UID=5",
+            "GID=6",
+            "USER=bo",
+            "HOME=/opt/bo",
+        ]);
+        let told = place.shell("id -u; id -g; whoami; echo $HOME; cd; pwd");
+        assert_eq!(told, "5\n6\nbo\n/opt/bo\n/opt/bo\n");
+        place.succeed(&["fim-env", "set", "UID=five"]);
+        assert_eq!(place.succeed(&["fim-exec", "id", "-u"]), uid);
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn the_mask_of_the_caller_is_the_programs_and_not_the_containers() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let image = place.image.to_string_lossy().into_owned();
+        let mut command = place.command("sh");
+        command.args([
+            "-c",
+            "umask 0077; exec \"$0\" fim-exec bash -c 'umask; stat -c %a /dev /run'",
+            &image,
+        ]);
+        assert_eq!(Ran::of(command).out, "0077\n755\n755\n");
+        place.assert_clean();
+    }
 }

@@ -87,6 +87,9 @@ fn a_distribution_becomes_a_layer_and_its_programs_run() {
             "hello"
         );
 
+        let whoami = place.succeed(&["fim-exec", "whoami"]);
+        assert_eq!(place.shell("echo $USER"), whoami);
+
         let release = place.succeed(&["fim-exec", "bash", "-c", ". /etc/os-release; echo $ID"]);
         assert_eq!(release, "debian\n");
         assert_eq!(

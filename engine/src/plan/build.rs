@@ -9,6 +9,7 @@ use flatimage_reserved::decl::RegionDecl;
 use flatimage_reserved::value::Value;
 use thiserror::Error;
 
+use super::accounts::Accounts;
 use super::base::{self, TOOLS};
 use super::effects::{Effects, Interpreter, inside};
 use super::environment;
@@ -166,6 +167,7 @@ struct Person {
     identity: Identity,
     name: String,
     home: PathBuf,
+    shell: String,
 }
 
 impl Person {
@@ -213,7 +215,23 @@ impl Person {
             identity: Identity { uid, gid, map },
             name,
             home,
+            shell: text("SHELL").unwrap_or_else(|| format!("{TOOLS}/bin/bash")),
         })
+    }
+
+    fn accounts(&self) -> Accounts<'_> {
+        let Person {
+            identity,
+            name,
+            home,
+            shell,
+        } = self;
+        Accounts {
+            identity,
+            name,
+            home,
+            shell,
+        }
     }
 
     fn runtime_directory(&self) -> PathBuf {
@@ -298,6 +316,11 @@ fn steps(
     default(Action::Overlay {
         upper: request.upper.clone(),
     });
+    person
+        .accounts()
+        .actions()
+        .into_iter()
+        .for_each(&mut default);
     steps.extend(mounts);
     steps.extend(base::restrictions(&brought));
     steps.extend(system(request, effects));
@@ -364,6 +387,9 @@ fn system(request: &Request, effects: &Effects) -> Vec<Step> {
 /// The places that the mounts need. Links that belong into the root move there.
 fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> Action {
     let mut skeleton = Skeleton::default();
+    for (path, contents) in person.accounts().files() {
+        skeleton.file_with(Path::new(path), contents);
+    }
     mounts.retain(|step| match &step.action {
         Action::Bind { source, target, .. } => {
             match host.files.resolve(source) {

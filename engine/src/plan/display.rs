@@ -55,7 +55,7 @@ impl Display for Action {
             } => {
                 let places = directories
                     .iter()
-                    .chain(files)
+                    .chain(files.keys())
                     .map(|path| path.display().to_string());
                 let links = links
                     .iter()
@@ -74,6 +74,9 @@ impl Display for Action {
             Action::Overlay {
                 upper: Upper::Memory,
             } => write!(to, "overlay    changes in memory"),
+            Action::Account { target, id, .. } => {
+                write!(to, "account    {id} in {}", target.display())
+            }
             Action::UnpackTools { target } => line(to, "unpack", target),
             Action::Tmpfs { target, mode } => {
                 write!(to, "tmpfs      {} mode {mode:o}", target.display())

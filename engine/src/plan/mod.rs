@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use flatimage_reserved::effect::{Access, Missing};
 use serde::Serialize;
 
+mod accounts;
 mod base;
 mod build;
 mod display;
@@ -20,6 +21,7 @@ mod skeleton;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::with_account;
 pub use build::{PlanError, ROOT_RANGE, Request, build};
 
 /// Everything that a start does, in order.
@@ -104,8 +106,8 @@ pub enum Action {
     Skeleton {
         /// Directories, parents first.
         directories: Vec<PathBuf>,
-        /// Empty files.
-        files: Vec<PathBuf>,
+        /// Files and their contents; most are empty.
+        files: BTreeMap<PathBuf, String>,
         /// Symbolic links and what they point to.
         links: Vec<(PathBuf, PathBuf)>,
     },
@@ -113,6 +115,15 @@ pub enum Action {
     Overlay {
         /// Where changes go.
         upper: Upper,
+    },
+    /// Shows a file of accounts with one more line, unless it has one for the id.
+    Account {
+        /// The file: one account a line, fields separated by colons, the id in the third.
+        target: PathBuf,
+        /// The id that must have a line.
+        id: u32,
+        /// The line.
+        line: String,
     },
     /// Unpacks the tools of the image into memory; only where there is no private directory
     /// to keep them in.

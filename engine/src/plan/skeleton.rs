@@ -5,7 +5,7 @@
 //! along. So they are in a directory of their own, below all layers: what a layer has at the
 //! same path wins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Action;
@@ -15,7 +15,7 @@ use super::Action;
 pub struct Skeleton {
     covered: Vec<PathBuf>,
     directories: BTreeSet<PathBuf>,
-    files: BTreeSet<PathBuf>,
+    files: BTreeMap<PathBuf, String>,
     links: BTreeSet<(PathBuf, PathBuf)>,
 }
 
@@ -38,9 +38,14 @@ impl Skeleton {
 
     /// A file to mount on.
     pub fn file(&mut self, target: &Path) {
+        self.file_with(target, String::new());
+    }
+
+    /// A file for a root that has none. What was given before stays.
+    pub fn file_with(&mut self, target: &Path, contents: String) {
         if let (false, Some(parent)) = (self.is_covered(target), target.parent()) {
             self.directory(parent);
-            self.files.insert(target.to_owned());
+            self.files.entry(target.to_owned()).or_insert(contents);
         }
     }
 
@@ -72,7 +77,7 @@ impl Skeleton {
         Action::Skeleton {
             files: files
                 .into_iter()
-                .filter(|file| !directories.contains(file))
+                .filter(|(file, _)| !directories.contains(file))
                 .collect(),
             directories: directories.into_iter().collect(),
             links: links.into_iter().collect(),
@@ -104,7 +109,7 @@ mod tests {
             panic!("not a skeleton")
         };
         assert_eq!(directories, paths(&["/etc", "/home", "/home/ana", "/run"]));
-        assert_eq!(files, paths(&["/etc/resolv.conf"]));
+        assert!(files.into_keys().eq(paths(&["/etc/resolv.conf"])));
         assert!(links.is_empty());
     }
 
@@ -120,7 +125,7 @@ mod tests {
             panic!("not a skeleton")
         };
         assert_eq!(directories, paths(&["/opt", "/opt/a"]));
-        assert_eq!(files, paths(&["/opt/a/b"]));
+        assert!(files.into_keys().eq(paths(&["/opt/a/b"])));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn become_outer_root() -> io::Result<()> {
     Ok(())
 }
 
-/// Enters the inner namespace as `identity`.
+/// Enters the inner namespace, with every capability in it.
 ///
 /// # Errors
 /// `EPERM` or `ENOSPC` where namespaces cannot be nested.
@@ -68,14 +68,23 @@ pub fn enter_inner(identity: &Identity) -> io::Result<()> {
             );
             write_maps("/proc/self", &uid, &gid, false)
         }
-        IdMap::Range { count, .. } => {
-            unshare_with_maps(&format!("0 0 {count}"))?;
-            let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-            setresgid(gid, gid, gid)?;
-            setresuid(uid, uid, uid)?;
-            Ok(())
-        }
+        IdMap::Range { count, .. } => unshare_with_maps(&format!("0 0 {count}")),
     }
+}
+
+/// Takes the ids of `identity` in the inner namespace. Capabilities are gone after it, unless
+/// the id is 0.
+///
+/// # Errors
+/// As setresuid(2).
+pub fn assume(identity: &Identity) -> io::Result<()> {
+    // The single id of a map is this process's already.
+    if let IdMap::Range { .. } = identity.map {
+        let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+    }
+    Ok(())
 }
 
 /// A map of several ids can only be written from outside, so a child that stays outside does it.

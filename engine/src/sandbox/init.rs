@@ -18,8 +18,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, execve, pipe2};
 
 use super::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, plain};
-use super::signals;
-use crate::plan::Exec;
+use super::{identity, signals};
+use crate::plan::{Exec, Identity};
 use crate::sys::{
     Capabilities, Fork, close_on_exec_from, drop_bounding_set, fork, set_capabilities,
 };
@@ -44,13 +44,16 @@ fn capabilities(exec: &Exec) -> Capabilities {
     Capabilities(numbers.fold(0, |set, (_, number)| set | 1 << number))
 }
 
-/// Leaves this process and all it starts with the plan's capabilities at most, for good.
+/// Becomes `identity` and leaves this process and all it starts with the plan's capabilities at
+/// most, for good.
 ///
 /// # Errors
-/// As prctl(2) and capset(2).
-pub fn drop_privileges(exec: &Exec) -> io::Result<()> {
+/// As prctl(2), setresuid(2) and capset(2).
+pub fn drop_privileges(identity: &Identity, exec: &Exec) -> io::Result<()> {
     let keep = capabilities(exec);
+    // While there still is the capability to do it: a change of ids may take it.
     drop_bounding_set(keep)?;
+    identity::assume(identity)?;
     set_capabilities(keep)?;
     prctl::set_no_new_privs()?;
     // This process is a copy of the supervisor: its memory holds the caller's environment.

@@ -10,14 +10,14 @@ use flatimage_reserved::effect::{Access, Missing};
 use nix::fcntl::OFlag;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, sethostname};
 
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::kernel::Kernel;
 use super::{identity, init, place, root};
-use crate::plan::{Action, Exec, IdMap, Identity, Plan, Step, Upper};
+use crate::plan::{Action, Exec, IdMap, Identity, Plan, Step, Upper, with_account};
 use crate::sys::{
     MountAttributes, bring_loopback_up, clone_tree, create_filesystem, join_new_session_keyring,
     move_mount, set_attributes,
@@ -35,6 +35,7 @@ pub struct Native {
     fuse: Option<OwnedFd>,
     root: Option<OwnedFd>,
     layers: usize,
+    umask: Mode,
 }
 
 /// Mounts from the host, or of plain data: nothing on them can be a device.
@@ -56,6 +57,9 @@ const NOTHING: MountAttributes = MountAttributes {
     no_exec: true,
 };
 
+/// Bytes of a file of accounts beyond which it is left as it is.
+const LONGEST_ACCOUNTS: u64 = 1 << 20;
+
 impl Native {
     /// For the process that was just forked into the plan's namespaces. `image` is the opened
     /// image file, for tools that have to be unpacked from `tools_offset` on.
@@ -69,6 +73,7 @@ impl Native {
             fuse: None,
             root: None,
             layers: 0,
+            umask: Mode::empty(),
         }
     }
 
@@ -209,6 +214,24 @@ impl Native {
         )
     }
 
+    /// Shows the file with a line more when it has none for the id. A root without the file has
+    /// been given one by the skeleton, unless it was deleted: then it stays away.
+    fn account(&self, target: &Path, id: u32, line: &str) -> io::Result<()> {
+        let root = self
+            .root()
+            .map_err(|failure| io::Error::other(failure.text))?;
+        let Some(contents) = place::read(root, target, LONGEST_ACCOUNTS)? else {
+            return Ok(());
+        };
+        match (with_account(&contents, id, line), target.file_name()) {
+            (Some(contents), Some(name)) => {
+                let file = root::write_account(name, &contents)?;
+                self.attach_copy(&file, target, DATA_ONLY)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn mask(&self, target: &Path) -> io::Result<()> {
         let root = self
             .root()
@@ -271,6 +294,7 @@ impl Native {
                 access,
                 ..
             } => self.bind(source, target, *access),
+            Action::Account { target, id, line } => self.account(target, *id, line),
             Action::UnpackTools { target } => self.unpack_tools(target),
             Action::Directory { target, mode } => place::directory(root()?, target, *mode),
             Action::Symlink { link, target } => place::link(root()?, link, target),
@@ -287,6 +311,9 @@ impl Kernel for Native {
     fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
         die_with_supervisor()?;
         trace(|| "namespaces made".into());
+        // What is built has the modes that are meant, whatever the caller's mask; the program
+        // gets the caller's back.
+        self.umask = umask(Mode::from_bits_truncate(0o022));
         match plan.identity.map {
             IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
                 .attempting(|| "map the caller's ids into a user namespace".into())?,
@@ -343,7 +370,7 @@ impl Kernel for Native {
         // Where the kernel was built without keyrings there is nothing to leave.
         let _ = join_new_session_keyring();
         identity::enter_inner(identity).attempting(|| "nest a user namespace".into())?;
-        init::drop_privileges(exec).attempting(|| "give up privileges".into())?;
+        init::drop_privileges(identity, exec).attempting(|| "give up privileges".into())?;
         die_with_supervisor()?;
         trace(|| "restricted".into());
         // It may have died before the request was made.
@@ -358,6 +385,7 @@ impl Kernel for Native {
     }
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
+        umask(self.umask);
         init::run(exec)
     }
 }

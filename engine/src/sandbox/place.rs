@@ -3,7 +3,8 @@
 //! Every place is found with openat2(2) below the root: a link of the image that leads out
 //! leads to the same path inside. What is missing is created.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -100,6 +101,26 @@ pub fn link(root: BorrowedFd<'_>, path: &Path, target: &Path) -> io::Result<()> 
         Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The text of a regular file of at most `longest` bytes at `path` below `root`; `None` for
+/// anything else.
+///
+/// # Errors
+/// As openat2(2) and read(2).
+pub fn read(root: BorrowedFd<'_>, path: &Path, longest: u64) -> io::Result<Option<String>> {
+    // Nonblocking: the image may have a pipe there, which would otherwise be waited for.
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK;
+    let file = match open_in(root, &relative(path), flags, Resolve::InRoot) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => File::from(file?),
+    };
+    if !file.metadata()?.is_file() || file.metadata()?.len() > longest {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(longest).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8(bytes).ok())
 }
 
 /// Whether the place is a directory.

@@ -4,6 +4,8 @@
 //! root, with the host below `host`. There the layers, the skeleton and the overlay have
 //! fixed, plain names, whatever the host looks like, and nothing is created on the host.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,6 +23,7 @@ use super::place;
 
 const LAYERS: &str = "/layers";
 const SKELETON: &str = "/skeleton";
+const ACCOUNTS: &str = "/accounts";
 const MEMORY: &str = "/memory";
 const ROOT: &str = "/root";
 
@@ -49,7 +52,7 @@ pub fn enter_stage() -> Result<(), Failure> {
     .attempting(|| format!("mount a filesystem in memory on {anchor}"))?;
     let stage = || -> io::Result<()> {
         chdir(anchor)?;
-        for name in ["host", "layers", "skeleton", "memory", "root"] {
+        for name in ["host", "layers", "skeleton", "accounts", "memory", "root"] {
             fs::create_dir(name)?;
         }
         pivot_root(".", "host")?;
@@ -80,7 +83,7 @@ pub fn mount_layers(fuse: &OwnedFd) -> Result<(), Failure> {
 /// Creates the places that mounts need, as the lowest layer.
 pub fn create_skeleton(
     directories: &[PathBuf],
-    files: &[PathBuf],
+    files: &BTreeMap<PathBuf, String>,
     links: &[(PathBuf, PathBuf)],
 ) -> Result<(), Failure> {
     let at = |path: &Path| Path::new(SKELETON).join(path.strip_prefix("/").unwrap_or(path));
@@ -88,8 +91,8 @@ pub fn create_skeleton(
         for directory in directories {
             fs::create_dir(at(directory))?;
         }
-        for file in files {
-            fs::File::create_new(at(file))?;
+        for (file, contents) in files {
+            fs::write(at(file), contents)?;
         }
         for (link, target) in links {
             symlink(target, at(link))?;
@@ -97,6 +100,13 @@ pub fn create_skeleton(
         Ok(())
     };
     create().attempting(|| "create the places to mount on".into())
+}
+
+/// Writes a file on the stage, to be shown in the root, and answers a descriptor of it.
+pub fn write_account(name: &OsStr, contents: &str) -> io::Result<OwnedFd> {
+    let path = Path::new(ACCOUNTS).join(name);
+    fs::write(&path, contents)?;
+    place::host(&path)
 }
 
 /// Stacks `layers` and the changes. `data` is the data directory, or `None` to keep changes in

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// An ordinary user that has no account, which is the harder case.
 const ORDINARY: u32 = 54_321;
@@ -66,7 +67,7 @@ impl Place {
             directory,
             who,
         };
-        fs::copy(image, &place.image).unwrap();
+        copy(image, &place.image);
         fs::create_dir(place.home()).unwrap();
         fs::set_permissions(place.home(), fs::Permissions::from_mode(0o700)).unwrap();
         for path in [place.path(), &place.home(), &place.image] {
@@ -202,6 +203,11 @@ impl Place {
 
     /// Demands that nothing is left but the image, its data directory and the cache.
     pub fn assert_clean(&self) {
+        // The last act of a container is the kernel's: it lets go of the overlay and syncs.
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !self.leftovers().is_empty() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         assert_eq!(self.leftovers(), Vec::<String>::new());
         let expected = ["home", "app.flatimage", ".app.flatimage.data"];
         let others: Vec<String> = self
@@ -223,6 +229,17 @@ impl Place {
                 .any(|path| path.to_string_lossy().contains("/.new-"))
         );
     }
+}
+
+/// Copies an image in a process of its own: a descriptor of ours that can write would be in every
+/// process that another test forks meanwhile, and the copy could not be executed until that is gone.
+pub fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .args(["--reflink=auto", "--"])
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(status.success());
 }
 
 fn list(directory: &Path, into: &mut Vec<PathBuf>) {
