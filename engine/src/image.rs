@@ -23,6 +23,11 @@ pub struct Image {
 const SMALLEST_WITH_ENTRIES: u64 = 4096;
 
 impl Image {
+    /// First byte of the first layer's DwarFS image, behind its size.
+    pub fn first_layer(&self) -> u64 {
+        self.layers_offset + 8
+    }
+
     /// The embedded layers: `count` of them within `end` bytes after the reserved space. Each
     /// is a u64, little endian, that says how many bytes of DwarFS follow.
     ///

@@ -57,7 +57,7 @@ fn run(arguments: &[OsString]) -> Result<u8, Failure> {
     }
     let mut session = Session::open(running, placement)?;
     if session.host.environment.contains_key("FIM_MAIN_OFFSET") {
-        return print(&format!("{}\n", session.image.layers_offset));
+        return print(&format!("{}\n", session.image.first_layer()));
     }
     match invocation {
         None => session.boot(arguments),

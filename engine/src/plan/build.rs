@@ -9,12 +9,12 @@ use flatimage_reserved::decl::RegionDecl;
 use flatimage_reserved::value::Value;
 use thiserror::Error;
 
-use super::accounts::Accounts;
 use super::base::{self, TOOLS};
-use super::effects::{Effects, Interpreter, inside};
+use super::effects::{Effects, Interpreter};
 use super::environment;
+use super::person::Person;
 use super::skeleton::Skeleton;
-use super::{Action, Exec, IdMap, Identity, LayerSource, Plan, Step, Upper};
+use super::{Action, Exec, IdMap, LayerSource, Plan, Step, Upper};
 use crate::host::{Host, Kind};
 use crate::image::Image;
 use crate::tools::Tools;
@@ -160,83 +160,6 @@ fn effects(
         }
     }
     Ok(effects)
-}
-
-/// Who the program is.
-struct Person {
-    identity: Identity,
-    name: String,
-    home: PathBuf,
-    shell: String,
-}
-
-impl Person {
-    /// The settings `UID`, `GID`, `USER` and `HOME` come first, then the caller; a number that
-    /// is none is the caller's. As root inside, only names and paths can be set.
-    fn new(
-        set: &BTreeMap<String, String>,
-        host: &Host,
-        as_root: bool,
-    ) -> Result<Person, PlanError> {
-        let number = |name: &str| set.get(name).and_then(|value| value.parse().ok());
-        let text = |name: &str| set.get(name).filter(|value| !value.is_empty()).cloned();
-        let map = match host.uid {
-            0 => ROOT_RANGE,
-            uid => IdMap::Single { uid, gid: host.gid },
-        };
-        let (uid, gid) = match as_root {
-            true => (0, 0),
-            false => (
-                number("UID").unwrap_or(host.uid),
-                number("GID").unwrap_or(host.gid),
-            ),
-        };
-        if let IdMap::Range { count, .. } = map
-            && let Some(id) = [uid, gid].into_iter().find(|id| *id >= count)
-        {
-            return Err(PlanError::Id {
-                id,
-                last: count - 1,
-            });
-        }
-        let name = if as_root {
-            "root".to_owned()
-        } else {
-            host.account.name.clone()
-        };
-        let home = if as_root {
-            PathBuf::from("/root")
-        } else {
-            host.account.home.clone()
-        };
-        let home = text("HOME").map_or(Ok(home), |home| inside(&home, "environment"))?;
-        let name = text("USER").unwrap_or(name);
-        Ok(Person {
-            identity: Identity { uid, gid, map },
-            name,
-            home,
-            shell: text("SHELL").unwrap_or_else(|| format!("{TOOLS}/bin/bash")),
-        })
-    }
-
-    fn accounts(&self) -> Accounts<'_> {
-        let Person {
-            identity,
-            name,
-            home,
-            shell,
-        } = self;
-        Accounts {
-            identity,
-            name,
-            home,
-            shell,
-        }
-    }
-
-    fn runtime_directory(&self) -> PathBuf {
-        PathBuf::from(format!("/run/user/{}", self.identity.uid))
-    }
 }
 
 fn environment(

@@ -52,7 +52,7 @@ pub fn base(host: &Host, request: &Request) -> BTreeMap<String, String> {
         ("FIM_DIR_LAYERS", text(&request.data.join("layers"))),
         ("FIM_DIR_APP_BIN", bin),
         ("FIM_DIR_APP_SBIN", sbin),
-        ("FIM_OFFSET", request.image.layers_offset.to_string()),
+        ("FIM_OFFSET", request.image.first_layer().to_string()),
     ] {
         environment.insert(name.to_owned(), value);
     }

@@ -17,6 +17,7 @@ mod build;
 mod display;
 mod effects;
 mod environment;
+mod person;
 mod skeleton;
 #[cfg(test)]
 mod tests;
