@@ -16,7 +16,7 @@ use nix::unistd::{chdir, sethostname};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::kernel::Kernel;
-use super::{identity, init, place, root};
+use super::{identity, init, place, refusal, root};
 use crate::plan::{Action, Exec, IdMap, Identity, Plan, Step, Upper, with_account};
 use crate::sys::{
     MountAttributes, bring_loopback_up, clone_tree, create_filesystem, join_new_session_keyring,
@@ -112,11 +112,8 @@ impl Native {
                 // answers EINVAL to a descriptor from another one.
                 Action::Layers { .. } => {
                     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-                    let fuse =
-                        nix::fcntl::open("/dev/fuse", flags, Mode::empty()).attempting(|| {
-                            "open /dev/fuse, which the layers are served through".into()
-                        })?;
-                    self.fuse = Some(fuse);
+                    let fuse = nix::fcntl::open("/dev/fuse", flags, Mode::empty());
+                    self.fuse = Some(fuse.map_err(refusal::explain_fuse)?);
                 }
                 _ => {}
             }

@@ -1,7 +1,9 @@
-//! Why a host refuses user namespaces, and the one thing that mends it.
+//! Why a host refuses what a container needs, and the one thing that mends it.
 
 use std::fs;
 use std::io;
+
+use nix::errno::Errno;
 
 use super::failure::{Failure, plain};
 
@@ -51,4 +53,17 @@ pub fn explain(error: &io::Error) -> Failure {
              nest user namespaces"
         ),
     })
+}
+
+/// Explains that the layers cannot be served.
+pub fn explain_fuse(error: Errno) -> Failure {
+    let mend = match error {
+        Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => "load the kernel's module `fuse`",
+        Errno::EACCES | Errno::EPERM => "open it to everybody (mode 0666), as distributions do",
+        _ => "see what the kernel's log says of it",
+    };
+    let reason = plain(&error.into());
+    Failure::ours(format!(
+        "the layers need /dev/fuse, which cannot be opened ({reason}); {mend}"
+    ))
 }
