@@ -171,7 +171,8 @@ fn who_one_is_agrees_wherever_one_asks() {
             "USER=bo",
             "HOME=/opt/bo",
         ]);
-        let told = place.shell("id -u; id -g; whoami; echo $HOME; cd; pwd");
+        let told =
+            place.shell("id -u; id -g; whoami; echo $HOME; cd; pwd; touch x $XDG_RUNTIME_DIR/y");
         assert_eq!(told, "5\n6\nbo\n/opt/bo\n/opt/bo\n");
         place.succeed(&["fim-env", "set", "UID=five"]);
         assert_eq!(place.succeed(&["fim-exec", "id", "-u"]), uid);

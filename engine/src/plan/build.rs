@@ -256,10 +256,19 @@ fn own(request: &Request, person: &Person) -> Vec<Step> {
         action,
         cause: base::DEFAULT.to_owned(),
     };
-    let mut steps = vec![step(Action::Directory {
-        target: person.runtime_directory(),
-        mode: 0o700,
-    })];
+    let directory = |target: &Path, mode| {
+        let owner = person.owner();
+        step(Action::Directory {
+            target: target.to_owned(),
+            mode,
+            owner,
+        })
+    };
+    let mut steps = vec![directory(&person.runtime_directory(), 0o700)];
+    // Root of the container, who makes the skeleton, is somebody else here.
+    if person.owner() != (0, 0) {
+        steps.push(directory(&person.home, 0o755));
+    }
     match &request.tools {
         Tools::None => {}
         Tools::Memory => steps.push(step(Action::UnpackTools {

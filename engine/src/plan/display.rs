@@ -102,8 +102,13 @@ impl Display for Action {
                     source.display()
                 )
             }
-            Action::Directory { target, mode } => {
-                write!(to, "directory  {} mode {mode:o}", target.display())
+            Action::Directory {
+                target,
+                mode,
+                owner: (uid, gid),
+            } => {
+                let target = target.display();
+                write!(to, "directory  {target} mode {mode:o} of {uid}:{gid}")
             }
             Action::Symlink { link, target } => {
                 write!(to, "symlink    {} -> {}", link.display(), target.display())

@@ -168,6 +168,8 @@ pub enum Action {
         target: PathBuf,
         /// Permission bits.
         mode: u32,
+        /// User and group that it belongs to, as ids of the container.
+        owner: (u32, u32),
     },
     /// Creates a symbolic link.
     Symlink {

@@ -90,4 +90,13 @@ impl Person {
     pub fn runtime_directory(&self) -> PathBuf {
         PathBuf::from(format!("/run/user/{}", self.identity.uid))
     }
+
+    /// The program's ids in the outer user namespace, where its files are made: a single id is
+    /// root there.
+    pub fn owner(&self) -> (u32, u32) {
+        match self.identity.map {
+            IdMap::Single { .. } => (0, 0),
+            IdMap::Range { .. } => (self.identity.uid, self.identity.gid),
+        }
+    }
 }

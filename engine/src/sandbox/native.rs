@@ -293,7 +293,11 @@ impl Native {
             } => self.bind(source, target, *access),
             Action::Account { target, id, line } => self.account(target, *id, line),
             Action::UnpackTools { target } => self.unpack_tools(target),
-            Action::Directory { target, mode } => place::directory(root()?, target, *mode),
+            Action::Directory {
+                target,
+                mode,
+                owner,
+            } => place::directory(root()?, target, *mode, *owner),
             Action::Symlink { link, target } => place::link(root()?, link, target),
             Action::Mask { target } => self.mask(target),
             Action::ReadOnly { target } => self.read_only(target),

@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, mkdirat, mknodat};
+use nix::sys::stat::{Mode, SFlag, fchmod, mkdirat, mknodat};
+
+use nix::unistd::{Gid, Uid, fchown};
 
 use crate::sys::{Resolve, open_in};
 
@@ -74,18 +76,31 @@ pub fn ensure(root: BorrowedFd<'_>, path: &Path, missing: Missing) -> io::Result
     }
 }
 
-/// A directory at `path` below `root` with these permission bits, made if it is missing.
+/// A directory at `path` below `root` with these permission bits and owner, made if it is
+/// missing.
 ///
 /// # Errors
-/// As [`ensure`].
-pub fn directory(root: BorrowedFd<'_>, path: &Path, mode: u32) -> io::Result<()> {
+/// As [`ensure`], fchown(2) and fchmod(2).
+pub fn directory(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    mode: u32,
+    (uid, gid): (u32, u32),
+) -> io::Result<()> {
     ensure(root, path, Missing::Directory)?;
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(());
-    };
-    let parent = find(root, parent)?;
-    let mode = Mode::from_bits_truncate(mode);
-    Ok(fchmodat(&parent, name, mode, FchmodatFlags::FollowSymlink)?)
+    // Opened for real, and changed by its descriptor: a link of the image would be followed
+    // out of the root by anything that takes a path.
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let place = open_in(root, &relative(path), flags, Resolve::InRoot)?;
+    let found = nix::sys::stat::fstat(&place)?;
+    // Only what differs: a change would copy a directory of a layer into the changes.
+    if (found.st_uid, found.st_gid) != (uid, gid) {
+        fchown(&place, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    if found.st_mode & 0o7777 != mode {
+        fchmod(&place, Mode::from_bits_truncate(mode))?;
+    }
+    Ok(())
 }
 
 /// A link at `path` below `root`; what is already there stays.
