@@ -77,6 +77,7 @@ impl<'a> Scope<'a> {
             Effect::Bind(bind) => self.bind(report, &format!("{path}.bind"), bind),
             Effect::Setenv(setenv) => {
                 self.template(report, &format!("{path}.setenv.name"), &setenv.name);
+                variable(report, &format!("{path}.setenv.name"), &setenv.name);
                 self.template(report, &format!("{path}.setenv.value"), &setenv.value);
             }
             Effect::Tmpfs(tmpfs) => {
@@ -167,6 +168,9 @@ impl<'a> Scope<'a> {
                 "give `env`, `exists`, `root` or `is`",
             );
         }
+        if let Some(env) = &when.env {
+            variable(report, &format!("{path}.env"), env);
+        }
         if let Some(exists) = &when.exists {
             self.path(report, &format!("{path}.exists"), exists);
         }
@@ -216,6 +220,17 @@ impl<'a> Scope<'a> {
             };
             report.add(path, format!("unknown placeholder `{{{name}}}`"), mend);
         }
+    }
+}
+
+/// The name of a variable, which may have placeholders in it.
+fn variable(report: &mut Report, path: &str, name: &str) {
+    if name.is_empty() || name.contains(['=', '$', '\0']) {
+        report.add(
+            path,
+            format!("`{name}` is no name of a variable"),
+            "write the name alone, without `$` and `=`",
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arguments_parse;
 mod bits_unique;
+mod choices_there;
 mod defaults_decode;
 mod docs_complete;
 mod effects_resolve;
@@ -20,6 +21,7 @@ pub fn all(source: &Source, report: &mut Report) {
     regions_disjoint::check(source, report);
     sizes_fit::check(source, report);
     bits_unique::check(source, report);
+    choices_there::check(source, report);
     defaults_decode::check(source, report);
     effects_resolve::check(source, report);
     arguments_parse::check(source, report);

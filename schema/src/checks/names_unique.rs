@@ -1,9 +1,9 @@
-//! No two regions, commands, bits, choices, fields or verbs of one place share a name.
+//! No two regions, commands, bits, choices, fields, verbs or arguments of one place share a name.
 
 use std::collections::HashMap;
 
 use crate::report::Report;
-use crate::source::{Encoding, Source};
+use crate::source::{Argument, Encoding, Source};
 
 pub fn check(source: &Source, report: &mut Report) {
     let regions = source.regions.iter();
@@ -61,12 +61,22 @@ pub fn check(source: &Source, report: &mut Report) {
     }
     for action in &source.actions {
         let verbs = action.item.verbs.iter().map(|verb| verb.name.as_str());
-        unique(
-            report,
-            "verb",
-            numbered(format!("{}.verbs", action.path), verbs),
-        );
+        let path = format!("{}.verbs", action.path);
+        unique(report, "verb", numbered(path.clone(), verbs));
+        arguments(report, &action.path, &action.item.arguments);
+        for (place, verb) in action.item.verbs.iter().enumerate() {
+            arguments(report, &format!("{path}[{place}]"), &verb.arguments);
+        }
     }
+}
+
+fn arguments(report: &mut Report, path: &str, arguments: &[Argument]) {
+    let names = arguments.iter().map(|argument| argument.name.as_str());
+    unique(
+        report,
+        "argument",
+        numbered(format!("{path}.arguments"), names),
+    );
 }
 
 /// Names with the paths that they have as items of the list at `path`.
@@ -85,7 +95,7 @@ fn unique<'a>(report: &mut Report, kind: &str, names: impl Iterator<Item = (Stri
     for (path, name) in names {
         let line = report.line(&path);
         if let Some(first) = seen.insert(name.replace('-', "_"), line) {
-            let what = format!("a {kind} called `{name}` is declared twice");
+            let what = format!("the {kind} `{name}` is declared twice");
             report.add(
                 &path,
                 what,

@@ -2,7 +2,7 @@
 
 use crate::name::Name;
 use crate::report::Report;
-use crate::source::{Encoding, Field, FieldKind, Source};
+use crate::source::{Argument, Encoding, Field, FieldKind, Source};
 
 pub fn check(source: &Source, report: &mut Report) {
     for region in &source.regions {
@@ -49,9 +49,22 @@ pub fn check(source: &Source, report: &mut Report) {
     for action in &source.actions {
         let (path, action) = (&action.path, &action.item);
         formed(report, &format!("{path}.name"), &action.name);
+        each_argument(report, path, &action.arguments);
         for (place, verb) in action.verbs.iter().enumerate() {
-            formed(report, &format!("{path}.verbs[{place}].name"), &verb.name);
+            let path = format!("{path}.verbs[{place}]");
+            formed(report, &format!("{path}.name"), &verb.name);
+            each_argument(report, &path, &verb.arguments);
         }
+    }
+}
+
+fn each_argument(report: &mut Report, path: &str, arguments: &[Argument]) {
+    for (place, argument) in arguments.iter().enumerate() {
+        formed(
+            report,
+            &format!("{path}.arguments[{place}].name"),
+            &argument.name,
+        );
     }
 }
 
