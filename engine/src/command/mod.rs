@@ -22,6 +22,7 @@ use crate::sandbox::{Failure, OURS, plain};
 use crate::trace::trace;
 
 mod layer;
+mod show;
 mod start;
 
 /// What every command starts with; anything else is for the boot command.
@@ -168,6 +169,10 @@ impl Actions for Session {
             true => format!("{}\n", json(&plan)?),
             false => format!("{plan}\n"),
         })
+    }
+
+    fn show(&mut self, arguments: arguments::Show) -> Self::Outcome {
+        Session::show(self, arguments.json)
     }
 
     fn version(&mut self, arguments: arguments::Version) -> Self::Outcome {
