@@ -13,6 +13,7 @@ pub mod cli;
 pub mod decl;
 pub mod effect;
 pub mod expand;
+pub mod layout;
 mod nearest;
 mod slot;
 mod space;
@@ -37,7 +38,7 @@ pub use decl::{BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupD
 pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace};
 pub use expand::{Expansion, expand};
 pub use nearest::nearest;
-pub use space::{SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};
-pub use store::{Locked, Store, StoreError};
+pub use space::{Copies, SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};
+pub use store::{Check, ImageFile, Locked, Medium, Opened, Source, Store, StoreError};
 pub use value::{FieldValue, Record, Value};
 pub use verb::{Outcome, Verb, VerbError};

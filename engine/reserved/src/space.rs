@@ -13,7 +13,8 @@
 //! …    16      first half of the sha256 of everything before
 //! ```
 //!
-//! It has two slots of 4096 bytes, like any region; a fresh image has the first.
+//! It is there twice, in two slots of 4096 bytes, so that decay of one does not take the image with it. A change writes
+//! one, syncs, and writes the other; the one of the higher generation counts.
 
 use sha2::{Digest, Sha256};
 
@@ -28,6 +29,9 @@ const SLOT: usize = 4096;
 
 /// Bytes before the layout.
 const FIXED: usize = 64;
+
+/// Bytes of the checksum behind it.
+const CHECK: usize = 16;
 
 const MAGIC: &[u8; 8] = b"FIMRSRVD";
 
@@ -62,8 +66,22 @@ pub enum SpaceError {
         /// In this program.
         known: u32,
     },
-    /// Neither slot has its checksum.
+    /// Neither copy has its checksum.
     #[error("the description of the reserved space is damaged; restore the image from a copy")]
+    Damaged,
+    /// A declaration of more regions than the superblock can describe.
+    #[error("the layout of the regions takes more than {0} bytes; declare fewer")]
+    TooManyRegions(usize),
+}
+
+/// How many of the two copies of a superblock are whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Both, and they agree.
+    Both,
+    /// One; the other is older or was never written. That is so in images of the first builds, and after a cut.
+    One,
+    /// One; the other is damaged.
     Damaged,
 }
 
@@ -79,6 +97,8 @@ pub struct Superblock {
     /// Name, offset, size and encoding of every region, one a line.
     pub layout: String,
     generation: u64,
+    /// The slot that it was read from.
+    slot: usize,
 }
 
 /// The size that a build was asked for, in decimal, else `default`.
@@ -102,11 +122,12 @@ impl Space {
     pub fn blank(&self) -> Result<Vec<u8>, SpaceError> {
         let size = usize::try_from(self.size).map_err(|_| SpaceError::Damaged)?;
         let mut bytes = vec![0; size];
-        let superblock = self.superblock().seal();
-        if superblock.len() > SLOT {
-            return Err(SpaceError::Damaged);
+        let superblock = self.superblock();
+        if !Superblock::holds(self.layout) {
+            return Err(SpaceError::TooManyRegions(SLOT - FIXED - CHECK));
         }
-        bytes[..superblock.len()].copy_from_slice(&superblock);
+        bytes[..SLOT].copy_from_slice(&superblock.copy());
+        bytes[SLOT..2 * SLOT].copy_from_slice(&superblock.copy());
         for region in self.regions {
             let sealed = slot::seal(region.offset, 1, region.default);
             let start = usize::try_from(region.offset).map_err(|_| SpaceError::Damaged)?;
@@ -122,6 +143,7 @@ impl Space {
             digest: *self.digest,
             layout: self.layout.to_owned(),
             generation: 1,
+            slot: 0,
         }
     }
 
@@ -129,18 +151,27 @@ impl Space {
     ///
     /// # Errors
     /// Bytes that are no superblock, a damaged one, and one of a newer format.
-    pub fn recognise(&self, bytes: &[u8]) -> Result<Superblock, SpaceError> {
-        let slots = bytes.chunks(SLOT).take(2);
-        let begun = slots.clone().any(|slot| slot.starts_with(MAGIC));
-        let newest = slots
-            .filter_map(Superblock::parse)
+    pub fn recognise(&self, bytes: &[u8]) -> Result<(Superblock, Copies), SpaceError> {
+        let slots = || bytes.chunks(SLOT).take(2);
+        let begun = slots().any(|slot| slot.starts_with(MAGIC));
+        let parsed: Vec<Option<Superblock>> = slots().map(Superblock::parse).collect();
+        let written = slots().filter(|slot| slot.iter().any(|byte| *byte != 0));
+        let copies = match parsed.as_slice() {
+            [Some(first), Some(second)] if first == second => Copies::Both,
+            [Some(_), Some(_)] => Copies::One,
+            _ if written.count() > 1 => Copies::Damaged,
+            _ => Copies::One,
+        };
+        let whole = parsed.into_iter().enumerate();
+        let newest = whole
+            .filter_map(|(slot, parsed)| parsed.map(|parsed| Superblock { slot, ..parsed }))
             .max_by_key(|superblock| superblock.generation);
         match newest {
             Some(newest) if newest.format > self.format => Err(SpaceError::Newer {
                 found: newest.format,
                 known: self.format,
             }),
-            Some(newest) => Ok(newest),
+            Some(newest) => Ok((newest, copies)),
             None if begun => Err(SpaceError::Damaged),
             None => Err(SpaceError::Absent),
         }
@@ -148,6 +179,35 @@ impl Space {
 }
 
 impl Superblock {
+    /// Whether a superblock has room for this layout.
+    pub(crate) const fn holds(layout: &str) -> bool {
+        layout.len() <= SLOT - FIXED - CHECK
+    }
+
+    /// The next one, with another layout. Format, size and digest stay: they say who made the image.
+    pub(crate) fn successor(&self, layout: String) -> Self {
+        Self {
+            layout,
+            generation: self.generation.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// The offsets of both slots, in the order in which its successor is written: never first the one that counts now.
+    pub(crate) const fn order(&self) -> [u64; 2] {
+        match self.slot {
+            0 => [SLOT as u64, 0],
+            _ => [0, SLOT as u64],
+        }
+    }
+
+    /// All bytes of a slot that holds this.
+    pub(crate) fn copy(&self) -> Vec<u8> {
+        let mut bytes = self.seal();
+        bytes.resize(SLOT, 0);
+        bytes
+    }
+
     fn seal(&self) -> Vec<u8> {
         let length = u32::try_from(self.layout.len()).unwrap_or(u32::MAX);
         let mut bytes = Vec::with_capacity(SLOT);
@@ -182,6 +242,7 @@ impl Superblock {
             digest: *digest,
             layout: std::str::from_utf8(layout).ok()?.to_owned(),
             generation: u64::from_le_bytes(*generation),
+            slot: 0,
         })
     }
 }

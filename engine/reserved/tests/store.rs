@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 
 use flatimage_reserved::declared::{self, ENVIRONMENT, LAYERS, PERMISSIONS, REGIONS, SPACE};
-use flatimage_reserved::{FieldValue, Record, RegionDecl, Store, StoreError, Value, Verb};
+use flatimage_reserved::{Copies, FieldValue, Record, RegionDecl, Store, StoreError, Value, Verb};
 
 /// Bytes before the reserved space, as the program has them in a real image.
 const BASE: u64 = 1000;
@@ -309,6 +309,11 @@ fn what_is_no_image_is_refused_in_one_line() {
         assert!(error.contains(what) && !error.contains('\n'), "{error}");
     }
     image.poke(100, b"x");
+    assert_eq!(image.store().copies(), Copies::Damaged);
+    image.store().reset(PERMISSIONS).expect("mended");
+    assert_eq!(image.store().copies(), Copies::Both);
+    image.poke(100, b"x");
+    image.poke(4196, b"x");
     assert!(
         Store::open(&image.path, BASE)
             .expect_err("refused")
@@ -324,8 +329,22 @@ fn what_is_no_image_is_refused_in_one_line() {
         .expect("cut");
     assert!(matches!(
         cut.store().value(ENVIRONMENT),
-        Err(StoreError::Read { .. })
+        Err(StoreError::CutOff {
+            region: "environment",
+            ..
+        })
     ));
+    let newer = Image::fresh();
+    let mut later = SPACE;
+    later.format += 1;
+    newer.poke(0, &later.blank().expect("the layout fits"));
+    let error = Store::open(&newer.path, BASE)
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        error.contains("use the program that made the image"),
+        "{error}"
+    );
     assert!(matches!(
         Store::open("/nonexistent".as_ref(), 0),
         Err(StoreError::Read { .. })

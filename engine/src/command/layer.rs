@@ -68,7 +68,7 @@ impl Session {
                 plain(&error)
             ))
         })?;
-        let locked = self.store.lock()?;
+        let mut locked = self.store.lock()?;
         let Layers { count, end } = stored(&locked)?;
         let start = self.image.layers_offset + end;
         append(&locked, start, source.size, &mut layer).map_err(|failure| {

@@ -4,32 +4,33 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::{Store, StoreError, busy, read, write};
+use super::medium::{ImageFile, Medium as _};
+use super::{Opened, Store, StoreError};
 use crate::decl::RegionDecl;
 use crate::value::Value;
 
 /// An image that no other writer changes while this lives.
 #[derive(Debug)]
 pub struct Locked<'a> {
-    pub(super) store: &'a Store,
-    /// Read-only: a descriptor that can write keeps the image from being executed for as long as it is open. The
-    /// lock (`flock`) and `fdatasync` do without.
-    pub(super) file: File,
+    store: &'a Store,
+    opened: Opened<ImageFile>,
 }
 
 impl<'a> Locked<'a> {
     /// Opens the image anew, so that two threads of one process exclude each other too, and locks it.
     pub(super) fn take(store: &'a Store) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Lock {
-            path: store.path.clone(),
+            path: store.path().to_owned(),
             source,
         };
         loop {
-            let file = File::open(&store.path).map_err(failed)?;
-            file.lock().map_err(failed)?;
+            let image = ImageFile::open(store.path()).map_err(failed)?;
+            image.file.lock().map_err(failed)?;
             // While we waited, the file may have been replaced: then the lock is on the old one.
-            if is_at(&file, store).map_err(failed)? {
-                return Ok(Self { store, file });
+            if is_at(&image.file, store).map_err(failed)? {
+                // Under the lock, since whoever had it may have given a region its place.
+                let opened = Opened::open(image, store.space, store.base)?;
+                return Ok(Self { store, opened });
             }
         }
     }
@@ -39,19 +40,23 @@ impl<'a> Locked<'a> {
     /// # Errors
     /// As [`Store::value`].
     pub fn value(&self, decl: &RegionDecl) -> Result<Value, StoreError> {
-        read::decoded(
-            self.store,
-            decl,
-            read::finding(self.store, &self.file, decl)?,
-        )
+        self.opened.value(decl)
     }
 
     /// Writes one region: after this the new value is on the disk and the old one is not.
     ///
     /// # Errors
     /// A value that does not fit, before anything is written; a file that cannot be written.
-    pub fn write(&self, decl: &RegionDecl, value: &Value) -> Result<(), StoreError> {
-        write::value(self, decl, value)
+    pub fn write(&mut self, decl: &RegionDecl, value: &Value) -> Result<(), StoreError> {
+        self.opened.write(decl, value)
+    }
+
+    /// Writes the description of the reserved space anew where one of its two copies is damaged.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn mend(&mut self) -> Result<(), StoreError> {
+        self.opened.mend()
     }
 
     /// A descriptor to write the image with. Nobody can execute the image while it is open: close it soon, and start no
@@ -60,19 +65,7 @@ impl<'a> Locked<'a> {
     /// # Errors
     /// An image that stays busy for five seconds, or cannot be opened for writing.
     pub fn writer(&self) -> Result<File, StoreError> {
-        let file = busy::open_to_write(&self.store.path)?;
-        let failed = |source| StoreError::Write {
-            path: self.store.path.clone(),
-            source,
-        };
-        let (ours, theirs) = (
-            self.file.metadata().map_err(failed)?,
-            file.metadata().map_err(failed)?,
-        );
-        if (ours.dev(), ours.ino()) != (theirs.dev(), theirs.ino()) {
-            return Err(failed(io::Error::other("it was replaced meanwhile")));
-        }
-        Ok(file)
+        self.opened.source.writer()
     }
 
     /// Waits until everything written is on the disk.
@@ -80,15 +73,18 @@ impl<'a> Locked<'a> {
     /// # Errors
     /// What the disk answers.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().map_err(|source| StoreError::Write {
-            path: self.store.path.clone(),
-            source,
-        })
+        self.opened.source.sync()
+    }
+
+    /// The image that is locked.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        self.store
     }
 }
 
 /// Whether the image's path still leads to `file`.
 fn is_at(file: &File, store: &Store) -> io::Result<bool> {
-    let (ours, there) = (file.metadata()?, fs::metadata(&store.path)?);
+    let (ours, there) = (file.metadata()?, fs::metadata(store.path())?);
     Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }

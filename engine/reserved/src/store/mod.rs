@@ -5,118 +5,47 @@
 //! value is on the disk and the old one is gone from it.
 
 mod busy;
+mod error;
 mod lock;
+mod medium;
+mod opened;
 mod read;
 mod write;
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+mod model;
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use crate::decl::RegionDecl;
 use crate::declared::{self, Config};
-use crate::space::{SUPERBLOCK_SIZE, Space, SpaceError, Superblock};
+use crate::space::{Copies, Space, SpaceError, Superblock};
 use crate::value::Value;
-use crate::verb::{self, Verb, VerbError};
-use crate::wire::{DecodeError, EncodeError};
+use crate::verb::{self, Verb};
 
+pub use error::StoreError;
 pub use lock::Locked;
+pub use medium::{ImageFile, Medium, Source};
+pub use opened::{Check, Opened};
+
+use read::Finding;
+
+/// How often a reader that finds no whole slot looks again at once. A writer leaves a whole slot at any moment, but a
+/// reader looks at the two one after the other; two writes in between can hide it.
+const LOOKS_AT_ONCE: usize = 5;
+
+/// How often it looks in all while somebody holds the lock, and how long it waits in between from the fifth look on.
+const LOOKS: usize = 200;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The reserved space of an image file.
 #[derive(Debug)]
 pub struct Store {
-    path: PathBuf,
-    file: File,
     base: u64,
     space: Space,
-    superblock: Superblock,
-}
-
-/// Why settings cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The image cannot be opened or read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The image.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// There is no reserved space that this program can use.
-    #[error("`{}`: {source}", path.display())]
-    Space {
-        /// The image.
-        path: PathBuf,
-        /// Why not.
-        source: SpaceError,
-    },
-    /// A region of which no slot is whole.
-    #[error(
-        "the setting `{region}` at byte {offset} of the image is damaged; set or clear it to mend it"
-    )]
-    Damaged {
-        /// Name of the region.
-        region: &'static str,
-        /// First byte of the region in the file.
-        offset: u64,
-    },
-    /// A region that is whole but means nothing to this program.
-    #[error(
-        "the setting `{region}` at byte {offset} of the image is not understood: {source}; set or clear it to mend it"
-    )]
-    Undecodable {
-        /// Name of the region.
-        region: &'static str,
-        /// First byte of the region in the file.
-        offset: u64,
-        /// What was expected.
-        source: DecodeError,
-    },
-    /// A value that the region cannot hold.
-    #[error("`{region}`: {source}")]
-    Encode {
-        /// Name of the region.
-        region: &'static str,
-        /// Why not.
-        source: EncodeError,
-    },
-    /// The image cannot be locked.
-    #[error("cannot lock `{}`: {source}", path.display())]
-    Lock {
-        /// The image.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The image cannot be written. Nothing has changed.
-    #[error("cannot write `{}`: {source}; put the image where you may write", path.display())]
-    Write {
-        /// The image.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The image is being executed, and goes on being so.
-    #[error("`{}` is being executed by process {pids}; end it and try again", path.display())]
-    Busy {
-        /// The image.
-        path: PathBuf,
-        /// Who executes it, separated by commas.
-        pids: String,
-    },
-    /// A verb that is refused.
-    #[error(transparent)]
-    Verb(#[from] VerbError),
-}
-
-impl StoreError {
-    /// Whether one region is unusable while the others may be well.
-    #[must_use]
-    pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Undecodable { .. })
-    }
+    opened: Opened<ImageFile>,
 }
 
 impl Store {
@@ -133,32 +62,34 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_in(space: Space, path: &Path, base: u64) -> Result<Self, StoreError> {
-        let read = |source| StoreError::Read {
+        let image = ImageFile::open(path).map_err(|source| StoreError::Read {
             path: path.to_owned(),
             source,
-        };
-        let file = File::open(path).map_err(read)?;
-        let mut bytes = vec![0; usize::try_from(SUPERBLOCK_SIZE).unwrap_or(usize::MAX)];
-        let length = read::up_to(&file, &mut bytes, base).map_err(read)?;
-        let superblock = space
-            .recognise(&bytes[..length])
-            .map_err(|source| StoreError::Space {
-                path: path.to_owned(),
-                source,
-            })?;
+        })?;
+        let opened = Opened::open(image, space, base)?;
         Ok(Self {
-            path: path.to_owned(),
-            file,
             base,
             space,
-            superblock,
+            opened,
         })
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.opened.source.path()
     }
 
     /// What the image says of its reserved space.
     #[must_use]
     pub fn superblock(&self) -> &Superblock {
-        &self.superblock
+        self.opened.superblock()
+    }
+
+    /// Which copies of that are whole.
+    #[must_use]
+    pub fn copies(&self) -> Copies {
+        self.opened.copies()
     }
 
     /// First byte of the reserved space in the file.
@@ -170,7 +101,7 @@ impl Store {
     /// First byte after the reserved space, where the layers start.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.base + self.superblock.size
+        self.base + self.superblock().size
     }
 
     /// The value of one region: as stored, or the default when the image is older than the region.
@@ -178,7 +109,43 @@ impl Store {
     /// # Errors
     /// A file that cannot be read; a region that is damaged.
     pub fn value(&self, decl: &RegionDecl) -> Result<Value, StoreError> {
-        read::value(self, &self.file, decl)
+        let (mut found, mut place) = self.opened.look(decl)?;
+        for look in 0..LOOKS {
+            if matches!(found, Finding::Stored { .. }) || place.is_none() {
+                break;
+            }
+            // With the lock in hand nobody writes: what is found now is what there is.
+            let file = &self.opened.source.file;
+            let quiet = look >= LOOKS_AT_ONCE && file.try_lock_shared().is_ok();
+            (found, place) = self.opened.look(decl)?;
+            if quiet {
+                let _ = file.unlock();
+                break;
+            }
+            if look > LOOKS_AT_ONCE {
+                thread::sleep(PAUSE);
+            }
+        }
+        match place {
+            Some(place) => read::decoded(place, decl, found),
+            // A writer may have given it a place since this image was opened.
+            None => {
+                let image = ImageFile::open(self.path()).map_err(|source| StoreError::Read {
+                    path: self.path().to_owned(),
+                    source,
+                })?;
+                Opened::open(image, self.space, self.base)?.value(decl)
+            }
+        }
+    }
+
+    /// How a region lies on the disk.
+    ///
+    /// # Errors
+    /// As [`Store::value`].
+    pub fn check(&self, decl: &RegionDecl) -> Result<Check, StoreError> {
+        let _settled = self.value(decl)?;
+        self.opened.check(decl)
     }
 
     /// The values of all regions, in the order of the table.
@@ -219,7 +186,7 @@ impl Store {
     pub fn config(&self) -> Result<Config, StoreError> {
         let values = self.values()?;
         Config::of(&values).ok_or_else(|| StoreError::Space {
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             source: SpaceError::Absent,
         })
     }
@@ -242,7 +209,7 @@ impl Store {
         decl: &RegionDecl,
         change: impl FnOnce(Value) -> Result<Value, E>,
     ) -> Result<(), E> {
-        let locked = self.lock()?;
+        let mut locked = self.lock()?;
         let value = change(locked.value(decl)?)?;
         Ok(locked.write(decl, &value)?)
     }
@@ -255,7 +222,7 @@ impl Store {
         if !verb.writes() {
             return Ok(verb::apply(decl, &self.value(decl)?, verb)?.output);
         }
-        let locked = self.lock()?;
+        let mut locked = self.lock()?;
         let current = match locked.value(decl) {
             Err(error) if error.is_damage() && !matches!(verb, Verb::Add(_) | Verb::Del(_)) => {
                 decl.default_value()
@@ -274,15 +241,8 @@ impl Store {
     /// # Errors
     /// A file that cannot be locked or written.
     pub fn reset(&self, decl: &RegionDecl) -> Result<(), StoreError> {
-        self.lock()?.write(decl, &decl.default_value())
+        let mut locked = self.lock()?;
+        locked.mend()?;
+        locked.write(decl, &decl.default_value())
     }
-
-    fn offset(&self, decl: &RegionDecl) -> u64 {
-        self.base + decl.offset
-    }
-}
-
-/// Reads `bytes` whole at `offset`.
-fn read_exact(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    file.read_exact_at(bytes, offset)
 }
