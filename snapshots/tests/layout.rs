@@ -1,7 +1,9 @@
 //! The binary layout: moving or re-encoding a region shows here, and needs a new format version.
 
 use flatimage_reserved::declared::{DIGEST, FORMAT, REGIONS, SPACE};
-use flatimage_reserved::{SUPERBLOCK_SIZE, Store};
+use flatimage_reserved::{
+    Encoding, Field, FieldKind, FieldValue, Record, SUPERBLOCK_SIZE, Store, StoreError, Value,
+};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -56,6 +58,64 @@ fn a_fresh_reserved_space_has_these_bytes() {
     assert_eq!(DIGEST.len(), 32);
 }
 
+/// A value for every encoding, none of them a default.
+fn some_value(encoding: &Encoding) -> Value {
+    let record = |fields: &[Field]| Record(fields.iter().map(some_field).collect());
+    match encoding {
+        Encoding::Flag => Value::Flag(true),
+        Encoding::Choice(choices) => {
+            Value::Choice(choices.last().map_or("", |choice| choice.name).to_owned())
+        }
+        Encoding::Bits(bits) => {
+            Value::Bits(bits.bits.iter().fold(0, |set, bit| set | 1 << bit.number))
+        }
+        Encoding::Text { .. } => Value::Text(Some("text".to_owned())),
+        Encoding::Map => Value::Map(
+            [("A", "one"), ("EMPTY", ""), ("PATH_OF", "$HOME/x")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        ),
+        Encoding::List(fields) => Value::List(vec![record(fields), record(fields)]),
+        Encoding::Record(fields) => Value::Record(Some(record(fields))),
+        Encoding::Blob => Value::Blob(vec![0xb1, 0x0b]),
+    }
+}
+
+fn some_field(field: &Field) -> FieldValue {
+    match field.kind {
+        FieldKind::Text => FieldValue::Text(field.name.to_owned()),
+        FieldKind::Number => FieldValue::Number(123_456_789_012),
+        FieldKind::Texts => FieldValue::Texts(vec!["first".to_owned(), "second".to_owned()]),
+        FieldKind::Choice(names) => {
+            FieldValue::Text(names.last().copied().unwrap_or_default().to_owned())
+        }
+    }
+}
+
+#[test]
+fn a_filled_reserved_space_has_these_bytes() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let image = directory.path().join("image");
+    std::fs::write(&image, SPACE.blank().expect("the layout fits")).expect("written");
+    let store = Store::open(&image, 0).expect("an image");
+    for region in REGIONS {
+        let value = some_value(&region.encoding);
+        store
+            .update::<StoreError>(region, |_| Ok(value.clone()))
+            .expect("written");
+        assert_eq!(
+            store.value(region).expect("whole"),
+            value,
+            "{}",
+            region.name
+        );
+    }
+    let mut bytes = std::fs::read(&image).expect("readable");
+    // The superblock is that of a fresh one.
+    bytes[..SUPERBLOCK_SIZE as usize].fill(0);
+    insta::assert_snapshot!(dump(&bytes));
+}
+
 #[test]
 fn golden_reserved_spaces_are_still_read() {
     insta::glob!("golden/*.hex", |path| {
@@ -99,8 +159,8 @@ fn undump(text: &str) -> Vec<u8> {
 #[test]
 #[ignore = "writes a new golden file"]
 fn write_golden() {
+    use flatimage_reserved::Verb;
     use flatimage_reserved::declared::{BINDINGS, BOOT, ENVIRONMENT, LAYERS, Layers, PERMISSIONS};
-    use flatimage_reserved::{Record, StoreError, Value, Verb};
     let directory = tempfile::tempdir().expect("a temporary directory");
     let image = directory.path().join("image");
     std::fs::write(&image, SPACE.blank().expect("the layout fits")).expect("written");
