@@ -120,6 +120,7 @@ fn name(setting: &Setting) -> String {
 /// What the setting's own command prints; a dash for nothing.
 fn shown(setting: &Setting) -> String {
     let output = match &setting.value {
+        Value::List(records) => Ok(listed(&setting.region.encoding, records)),
         Value::Blob(bytes) if !bytes.is_empty() => Ok(format!("{} bytes", bytes.len())),
         value => verb::apply(setting.region, value, &Verb::Show).map(|outcome| outcome.output),
     };
@@ -127,6 +128,16 @@ fn shown(setting: &Setting) -> String {
         Ok(output) if !output.is_empty() => output,
         _ => "-".to_owned(),
     }
+}
+
+/// The records with their indices, one a line.
+fn listed(encoding: &Encoding, records: &[Record]) -> String {
+    let Encoding::List(fields) = encoding else {
+        return String::new();
+    };
+    let lines = records.iter().enumerate();
+    let lines = lines.map(|(index, one)| format!("{index} {}\n", record(fields, one)));
+    lines.collect()
 }
 
 /// An object by the names of the regions.
