@@ -22,6 +22,8 @@ fn the_book_renders_with_every_link_alive() {
 fn a_chapter_that_is_not_there_is_named() {
     let src = tempfile::tempdir().unwrap();
     fs::write(src.path().join("SUMMARY.md"), "[A](a.md)\n").unwrap();
-    let error = Book::read(src.path()).expect_err("no such page").to_string();
+    let error = Book::read(src.path())
+        .expect_err("no such page")
+        .to_string();
     assert!(error.contains("a.md"), "{error}");
 }
