@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flatimage_reserved::Store;
-use support::{Place, Ran, everybody};
+use support::{Place, Ran, chapter, everybody};
 
 /// Where an addition goes: before this text of the declaration.
 const REGIONS_END: &str = "\nactions:\n";
@@ -110,6 +110,7 @@ fn each_addition_changes_its_own_line_of_the_layout_and_no_other() {
         let removed = old.iter().filter(|line| !new.contains(line)).count();
         assert_eq!(removed, usize::from(addition.before == BITS_END), "{line}");
     }
+    assert!(chapter::read("adding-a-key.md").contains(ADDITIONS[0].text));
     assert_eq!(
         layout(&DECLARATION.replace(OLD_HELP, NEW_HELP)),
         old,
@@ -179,6 +180,7 @@ fn ten_additions_by_the_declaration_alone() {
         a_record(&place);
         a_shared_namespace(&place);
         help(&place);
+        chapter::run(&place, &chapter::read("adding-a-key.md"));
         fs::remove_dir_all(place.path().join("files")).unwrap();
         place.assert_clean();
     }

@@ -1,6 +1,8 @@
 //! Real images for tests: built by deploy, run as the people who would run them.
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
+pub mod chapter;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -204,7 +206,7 @@ impl Place {
     /// Demands that nothing is left but the image, its data directory and the cache.
     pub fn assert_clean(&self) {
         // The last act of a container is the kernel's: it lets go of the overlay and syncs.
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + Duration::from_secs(60);
         while !self.leftovers().is_empty() && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -1,0 +1,42 @@
+//! The tour in the book is what a reader sees.
+
+mod support;
+
+use support::{Place, Who, chapter, everybody};
+
+#[test]
+fn five_minutes_go_as_the_book_says() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        chapter::run(&place, &chapter::read("five-minutes.md"));
+        assert_eq!(place.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_damaged_setting_is_shown_as_such_and_the_others_as_they_are() {
+    let place = Place::blueprint(Who::Caller);
+    place.succeed(&["fim-env", "add", "A=a-word-to-be-found"]);
+    let mut bytes = std::fs::read(&place.image).unwrap();
+    let found = bytes
+        .windows(14)
+        .position(|window| window == b"a-word-to-be-f");
+    bytes[found.unwrap()] ^= 1;
+    std::fs::write(&place.image, bytes).unwrap();
+
+    let ran = place.run(&["fim-show"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("`environment`"), "{}", ran.err);
+    let states: Vec<_> = ran
+        .out
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
+    let damaged = states.iter().filter(|state| **state == "damaged").count();
+    assert_eq!(damaged, 1, "{}", ran.out);
+    let json = place.run(&["fim-show", "--json"]).out;
+    assert!(
+        json.contains("\"state\": \"damaged\"") && !json.contains('\x1b'),
+        "{json}"
+    );
+}
