@@ -17,6 +17,8 @@ use crate::timestamp;
 
 /// Package and program that the runtime is.
 const RUNTIME: &str = "flatimage";
+/// The profile of the workspace that it is compiled with.
+const PROFILE: &str = "runtime";
 
 /// Separates the words of `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
@@ -116,7 +118,8 @@ pub(crate) fn compile(inputs: &Inputs) -> Result<Runtime, CompileError> {
     let mut cargo = command(inputs.workspace);
     cargo.args([
         "build",
-        "--release",
+        "--profile",
+        PROFILE,
         "--locked",
         "--package",
         RUNTIME,
