@@ -11,7 +11,8 @@ pub fn index(chapters: &[Chapter]) -> String {
         let sections = chapter.headings.iter().zip(chapter.texts.iter().skip(1));
         for (heading, text) in sections {
             let page = format!("{}#{}", chapter.html_path(), heading.anchor);
-            let fields = [&page, &chapter.title, &heading.text, text].map(|field| quoted(field));
+            let title = chapter.title.replace('`', "");
+            let fields = [&page, &title, &heading.text, text].map(|field| quoted(field));
             script.push_str(&format!("[{}],\n", fields.join(",")));
         }
     }
