@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::release;
 
@@ -31,6 +32,8 @@ pub struct Tool {
     offset: u64,
     compressed_size: u64,
     size: u64,
+    /// Of the program, in lower-case hexadecimal.
+    sha256: String,
     links: Vec<String>,
 }
 
@@ -47,6 +50,61 @@ pub fn table() -> Vec<Tool> {
     let table: Table =
         serde_json::from_str(release::TOOLS_TABLE).expect("the table is checked by a test");
     table.tools
+}
+
+impl Tool {
+    /// Its file name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its zstd frame begins, in bytes from the first tool.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Unpacks it from the image, whose first tool is at `offset`, to nowhere, and answers how many bytes it has.
+    ///
+    /// # Errors
+    /// In words: a frame that does not decompress, or a program that is not the one the table knows.
+    pub fn verify(&self, image: &File, offset: u64) -> Result<u64, String> {
+        let compressed = Span {
+            file: image,
+            at: offset + self.offset,
+            left: self.compressed_size,
+        };
+        let mut digest = Digest(Sha256::new());
+        // The table knows the size; a damaged frame may claim any.
+        let copied = zstd::Decoder::new(compressed)
+            .and_then(|decoder| io::copy(&mut decoder.take(self.size + 1), &mut digest))
+            .map_err(|_| "it does not decompress".to_owned())?;
+        let found: String = digest
+            .0
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        match copied == self.size && found == self.sha256 {
+            true => Ok(copied),
+            false => Err("its sha256 is another".to_owned()),
+        }
+    }
+}
+
+/// Sums what is written to it.
+struct Digest(Sha256);
+
+impl io::Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Unpacks `tools` from the image, whose first tool is at `offset`, below `to`.
@@ -112,6 +170,7 @@ mod tests {
             offset,
             compressed_size: compressed.len() as u64,
             size,
+            sha256: String::new(),
             links: links.iter().map(|link| link.to_string()).collect(),
         }
     }
@@ -147,6 +206,20 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o111, 0o111);
+    }
+
+    #[test]
+    fn a_tool_is_verified_by_its_sum() {
+        let frame = zstd::encode_all(&b"abc"[..], 3).unwrap();
+        let mut image = tempfile::tempfile().unwrap();
+        image.write_all(&frame).unwrap();
+        let mut sound = tool("a", 0, &frame, 3, &[]);
+        sound.sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into();
+        assert_eq!(sound.verify(&image, 0), Ok(3));
+        sound.sha256.replace_range(..1, "0");
+        assert!(sound.verify(&image, 0).is_err());
+        image.write_all_at(b"x", frame.len() as u64 / 2).unwrap();
+        assert!(sound.verify(&image, 0).is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod section;
 mod serve;
 mod stack;
 mod table;
+mod verify;
 
 pub use cache::BlockCache;
 pub use error::{OpenError, ReadError};
@@ -26,3 +27,4 @@ pub use layer::{Attributes, Entry, Kind, Layer, ROOT};
 pub use pack::{PackError, PackOptions, Packed, Progress, pack};
 pub use section::probe;
 pub use serve::{IdMap, ServeError, ServeOptions, Serving, serve};
+pub use verify::{Checksums, verify};

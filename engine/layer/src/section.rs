@@ -163,6 +163,22 @@ impl Extent {
         Ok(Some(entries.collect()))
     }
 
+    /// Checks the section at `at` against its checksums, the slow one only if asked for, and answers where it ends.
+    pub(crate) fn verify(&self, at: u64, slow: bool) -> Result<u64, ReadError> {
+        let header = self.header(at)?;
+        let size = header.payload_size.get();
+        let start = at + HEADER_SIZE;
+        let end = start.checked_add(size).filter(|end| *end <= self.length);
+        let end = end.ok_or(ReadError::Damaged("a section lies beyond the end"))?;
+        let mut payload = vec![0; size as usize];
+        self.read(&mut payload, start)?;
+        verify(&header, &payload)?;
+        if slow && header.validate_slow_checksum(&payload).is_err() {
+            return Err(ReadError::Damaged("a checksum does not match"));
+        }
+        Ok(end)
+    }
+
     /// Finds the sections by going from header to header.
     fn walk(&self) -> Result<Vec<(SectionType, u64)>, ReadError> {
         let mut found = Vec::new();

@@ -36,10 +36,16 @@ impl Placed {
 /// # Errors
 /// A layout that no program wrote.
 pub fn parse(layout: &str, size: u64) -> Result<Vec<Placed>, SpaceError> {
-    let lines: Option<Vec<Placed>> = layout.lines().map(line).collect();
+    let lines: Option<Vec<Placed>> = layout.split_terminator('\n').map(line).collect();
     let placed = lines.ok_or(SpaceError::Damaged)?;
     let mut spans: Vec<(u64, u64)> = Vec::with_capacity(placed.len());
-    for region in &placed {
+    for (number, region) in placed.iter().enumerate() {
+        if placed[..number]
+            .iter()
+            .any(|other| other.name == region.name)
+        {
+            return Err(SpaceError::Damaged);
+        }
         let end = region.offset.checked_add(region.size);
         let end = end.filter(|end| *end <= size).ok_or(SpaceError::Damaged)?;
         if region.size < SMALLEST || !region.size.is_multiple_of(2) {
@@ -174,6 +180,11 @@ mod tests {
             parse(good, 11264).map(|placed| write(&placed)),
             Ok(good.to_owned())
         );
+        let foreign = "a 8192 1024 flag\r\n";
+        assert_eq!(
+            parse(foreign, 11264).map(|placed| write(&placed)),
+            Ok(foreign.to_owned())
+        );
         for bad in [
             "a 8192 1024 flag\nb 9215 2048 map\n",
             "a 8191 1024 flag\n",
@@ -182,6 +193,7 @@ mod tests {
             "a 18446744073709551615 1024 flag\n",
             "a 8192 x flag\n",
             "a 8192 1024\n",
+            "a 8192 1024 flag\na 9216 1024 flag\n",
             "\n",
         ] {
             assert_eq!(parse(bad, 11264), Err(SpaceError::Damaged), "{bad}");

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use flatimage_layer::{PackOptions, Progress, pack};
+use flatimage_layer::{Checksums, PackOptions, Progress, pack, verify};
 use flatimage_reserved::declared::{self, Config, Layers};
 use flatimage_reserved::{Locked, Value};
 
@@ -68,9 +68,23 @@ impl Session {
                 plain(&error)
             ))
         })?;
+        // Whole before the image is touched. It also brings the layer into memory, so that what follows is short.
+        verify(&layer, 0, source.size, Checksums::Fast).map_err(|error| {
+            Failure::ours(format!("`{}` is no whole layer: {error}", file.display()))
+        })?;
         let mut locked = self.store.lock()?;
         let Layers { count, end } = stored(&locked)?;
         let start = self.image.layers_offset + end;
+        if self
+            .file()?
+            .metadata()
+            .is_ok_and(|image| image.len() < start)
+        {
+            // To write behind the missing bytes would make them look like zeros.
+            return Err(Failure::ours(
+                "the image is cut off inside of its layers; restore it from a copy",
+            ));
+        }
         append(&locked, start, source.size, &mut layer).map_err(|failure| {
             // Beyond what counts; gone at the next append at the latest.
             let _ = locked.writer().map(|writer| writer.set_len(start));

@@ -22,8 +22,10 @@ use crate::sandbox::{Failure, OURS, plain};
 use crate::trace::trace;
 
 mod layer;
+mod reset;
 mod show;
 mod start;
+mod verify;
 
 /// What every command starts with; anything else is for the boot command.
 const PREFIX: &[u8] = b"fim-";
@@ -92,6 +94,9 @@ fn needs_copy(invocation: &Invocation) -> bool {
             declared::Action::Exec(_)
                 | declared::Action::Root(_)
                 | declared::Action::Layer(arguments::Layer::Add { .. })
+                | declared::Action::Reset(_)
+                // Not written, but read for so long that a writer would not wait for it.
+                | declared::Action::Verify(_)
         ),
     }
 }
@@ -173,6 +178,14 @@ impl Actions for Session {
 
     fn show(&mut self, arguments: arguments::Show) -> Self::Outcome {
         Session::show(self, arguments.json)
+    }
+
+    fn reset(&mut self, arguments: arguments::Reset) -> Self::Outcome {
+        self.reset_settings(&arguments.region)
+    }
+
+    fn verify(&mut self, arguments: arguments::Verify) -> Self::Outcome {
+        self.verify_image(arguments.json)
     }
 
     fn version(&mut self, arguments: arguments::Version) -> Self::Outcome {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use flatimage_reserved::declared::{self, Config};
-use flatimage_reserved::{RegionDecl, Value};
+use flatimage_reserved::{RegionDecl, StoreError, Value};
 
 use super::{Session, warn};
 use crate::data::{self, Claim, DataError};
@@ -133,17 +133,30 @@ impl Session {
     /// The settings. A damaged one is replaced by its default, which grants nothing, and
     /// named; without knowing the layers there is nothing to start.
     fn settings(&self) -> Result<Settings, Failure> {
+        self.store.value(declared::LAYERS).map_err(unstartable)?;
         let (values, damage) = self.store.salvage()?;
         for error in &damage {
-            warn(&format!("{error}; it is taken as unset"));
+            warn(&error.to_string());
         }
-        self.store.value(declared::LAYERS)?;
         let config = Config::of(&values)
             .ok_or_else(|| Failure::ours("the settings do not fit their declaration"))?;
         Ok(Settings {
             values: declared::REGIONS.iter().zip(values).collect(),
             config,
         })
+    }
+}
+
+/// Without its layers an image would start with an empty root, and a program would change the wrong one.
+fn unstartable(error: StoreError) -> Failure {
+    match error {
+        StoreError::Damaged { offset, region } | StoreError::Undecodable { offset, region, .. } => {
+            Failure::ours(format!(
+                "the list of layers at byte {offset} of the image is damaged and nothing is started; \
+                 `fim-reset {region}` makes it anew from the layers that are there"
+            ))
+        }
+        other => other.into(),
     }
 }
 

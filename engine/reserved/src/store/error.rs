@@ -36,8 +36,8 @@ pub enum StoreError {
     },
     /// A region of which no slot is whole.
     #[error(
-        "the setting `{region}` at byte {offset} of the image is damaged and its default counts; \
-         set it anew or mend it with `fim-reset {region}`"
+        "the setting `{region}` at byte {offset} of the image is damaged; its default counts until \
+         it is set anew or `fim-reset {region}` mends it"
     )]
     Damaged {
         /// Name of the region.
@@ -47,8 +47,8 @@ pub enum StoreError {
     },
     /// A region that is whole but means nothing to this program.
     #[error(
-        "the setting `{region}` at byte {offset} of the image is not understood and its default counts: \
-         {source}; set it anew or mend it with `fim-reset {region}`"
+        "the setting `{region}` at byte {offset} of the image is not understood, {source}; its default \
+         counts until it is set anew or `fim-reset {region}` mends it"
     )]
     Undecodable {
         /// Name of the region.
