@@ -155,7 +155,8 @@ fn undump(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Writes the golden file of the present format: run with `--ignored` when a new format has been declared.
+/// Writes the golden file of the present declaration beside those of earlier ones: run with `--ignored` when it has
+/// changed. A golden file is never taken away.
 #[test]
 #[ignore = "writes a new golden file"]
 fn write_golden() {
@@ -187,5 +188,6 @@ fn write_golden() {
         .expect("written");
     let bytes = std::fs::read(&image).expect("readable");
     let text = format!("{}\n{}", bytes.len(), dump(&bytes));
-    std::fs::write(format!("tests/golden/format-{FORMAT}.hex"), text).expect("written");
+    let made = hex(&DIGEST[..4]);
+    std::fs::write(format!("tests/golden/format-{FORMAT}-{made}.hex"), text).expect("written");
 }
