@@ -3,6 +3,8 @@
 
 pub mod chapter;
 
+pub mod store;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
