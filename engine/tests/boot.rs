@@ -65,6 +65,11 @@ fn what_is_written_stays_and_does_not_touch_the_image() {
         assert!(fs::read(&place.image).unwrap() == before);
         let mode = fs::metadata(place.data()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+        let work = fs::metadata(place.data().join("work/work"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(work & 0o700, 0o700, "its owner can remove it");
         place.assert_clean();
     }
 }

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -148,6 +148,9 @@ pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<OwnedFd, F
         Some(options.as_str()),
     )
     .attempting(|| "stack the layers with overlayfs".into())?;
+    // The overlay makes a directory of its own there, with no permissions at all: its owner, once
+    // the container has ended, could not remove the data directory like any other.
+    let _ = fs::set_permissions("work/work", Permissions::from_mode(0o700));
     chdir("/").attempting(|| "leave the data directory".into())?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root =
