@@ -359,3 +359,26 @@ fn the_offset_of_the_first_layer_is_told_to_whoever_asks() {
     assert_eq!(Ran::of(asked).out.trim(), offset);
     assert_eq!(place.shell("echo $FIM_OFFSET").trim(), offset);
 }
+
+#[test]
+fn a_layer_that_is_interrupted_while_it_is_made_leaves_no_file() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let root = place.path().join("root");
+        fs::create_dir(&root).unwrap();
+        // Noise at the slowest level takes seconds.
+        let noise: Vec<u8> = (0..64_u32 << 20)
+            .map(|n| (n.wrapping_mul(n) >> 7) as u8)
+            .collect();
+        fs::write(root.join("noise"), noise).unwrap();
+        let mut command = place.image(&["fim-layer", "create", "root", "made.layer"]);
+        command.env("FIM_COMPRESSION_LEVEL", "9");
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        let ended = child.wait().unwrap();
+        assert!(!ended.success(), "it was interrupted half way");
+        fs::remove_dir_all(root).unwrap();
+        place.assert_clean();
+    }
+}

@@ -1,13 +1,16 @@
 //! Making, appending and listing layers.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use flatimage_layer::{Checksums, PackOptions, Progress, pack, verify};
 use flatimage_reserved::declared::{self, Config, Layers};
 use flatimage_reserved::{Locked, Value};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::linkat;
 
 use super::{Session, is_watched, print, warn};
 use crate::image::{external_layers, whole_file};
@@ -149,8 +152,35 @@ fn append(locked: &Locked<'_>, start: u64, size: u64, layer: &mut File) -> Resul
     Ok(locked.sync()?)
 }
 
+/// A file in the directory of `target` that has no name yet: whatever ends this process, the
+/// kernel then frees it (`O_TMPFILE`, open(2)). `None` where the filesystem knows no such files.
+fn nameless(target: &Path) -> Option<File> {
+    let directory = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .mode(0o666);
+    options.open(directory.unwrap_or(Path::new("."))).ok()
+}
+
+/// Gives a nameless file its name.
+fn name(file: &File, target: &Path) -> io::Result<()> {
+    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = AtFlags::AT_SYMLINK_FOLLOW;
+    Ok(linkat(AT_FDCWD, opened.as_str(), AT_FDCWD, target, flags)?)
+}
+
 fn pack_to(source: &Path, target: &Path, level: u8) -> Result<(), String> {
-    let file = File::create_new(target).map_err(|error| plain(&error))?;
+    let (file, is_named) = match nameless(target) {
+        Some(file) => (file, false),
+        None => (
+            File::create_new(target).map_err(|error| plain(&error))?,
+            true,
+        ),
+    };
     let mut file = BufWriter::new(file);
     let options = PackOptions {
         level,
@@ -173,5 +203,9 @@ fn pack_to(source: &Path, target: &Path, level: u8) -> Result<(), String> {
     packed.map_err(|error| error.to_string())?;
     file.flush()
         .and_then(|()| file.get_ref().sync_all())
+        .and_then(|()| match is_named {
+            true => Ok(()),
+            false => name(file.get_ref(), target),
+        })
         .map_err(|error| plain(&error))
 }
