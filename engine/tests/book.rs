@@ -9,7 +9,7 @@ fn five_minutes_go_as_the_book_says() {
     for who in everybody() {
         let place = Place::blueprint(who);
         chapter::run(&place, &chapter::read("five-minutes.md"));
-        assert_eq!(place.leftovers(), Vec::<String>::new());
+        place.assert_gone();
     }
 }
 

@@ -244,26 +244,6 @@ fn an_image_can_be_changed_while_it_runs() {
 }
 
 #[test]
-fn a_data_directory_in_use_is_named_with_the_process_that_uses_it() {
-    for who in everybody() {
-        let place = Place::blueprint(who);
-        let (mut child, _) = started(&place, "echo ready; sleep 1000");
-        let line = place.fail(125, &["fim-exec", "true"]);
-        assert!(
-            line.contains(&format!("in use by process {}", child.id())),
-            "{line}"
-        );
-        assert!(line.contains("FIM_DIR_DATA"), "{line}");
-        let mut other = place.image(&["fim-exec", "echo", "beside"]);
-        other.env("FIM_DIR_DATA", place.path().join("other"));
-        let ran = Ran::of(other);
-        assert_eq!(ran.out, "beside\n", "{ran:?}");
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-}
-
-#[test]
 fn an_image_on_a_read_only_place_runs_and_says_that_changes_are_lost() {
     for who in everybody() {
         let place = Place::blueprint(who);

@@ -39,5 +39,5 @@ fn the_tour_of_the_readme_goes_as_it_says() {
     run("./dist/blueprint.flatimage fim-boot set perl");
     assert_eq!(run("./dist/blueprint.flatimage -e 'print 7'"), "7");
     assert!(place.path().join("dist/.blueprint.flatimage.data").is_dir());
-    assert_eq!(place.leftovers(), Vec::<String>::new());
+    place.assert_gone();
 }

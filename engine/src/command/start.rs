@@ -6,11 +6,11 @@ use flatimage_reserved::declared::{self, Config};
 use flatimage_reserved::{RegionDecl, StoreError, Value};
 
 use super::{Session, warn};
-use crate::data::{self, Claim, DataError};
+use crate::data::{self, DataError};
 use crate::image::{external_layers, with_entries};
 use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
 use crate::relocate;
-use crate::sandbox::{self, Failure, plain};
+use crate::sandbox::{self, Context, Explicit, Failure, plain};
 use crate::trace::trace;
 
 impl From<DataError> for Failure {
@@ -61,23 +61,26 @@ impl Session {
         command: Vec<OsString>,
         as_root: bool,
     ) -> Result<u8, Failure> {
-        let (claim, upper) = self.claim()?;
+        let (data, upper) = self.open_data()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
         trace(|| "planned".into());
         trace(|| format!("the plan:\n{plan}"));
-        sandbox::start(
-            &plan,
-            self.file()?,
-            self.placement.tools_offset,
-            claim,
-            &warn,
-        )
+        let context = Context {
+            image: self.file()?,
+            tools_offset: self.placement.tools_offset,
+            data: data.as_ref(),
+            explicit: Explicit {
+                layers: self.host.environment.contains_key("FIM_LAYERS"),
+            },
+            warn: &warn,
+        };
+        sandbox::start(&plan, context)
     }
 
-    fn claim(&self) -> Result<(Option<Claim>, Upper), Failure> {
+    fn open_data(&self) -> Result<(Option<data::Directory>, Upper), Failure> {
         let data = self.data();
-        Ok(match data::claim(&data)? {
-            Some(claim) => (Some(claim), Upper::Directory(data)),
+        Ok(match data::open(&data)? {
+            Some(directory) => (Some(directory), Upper::Directory(data)),
             None => {
                 warn(&format!(
                     "changes are lost at the end: {} cannot be created; choose another data \

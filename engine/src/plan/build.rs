@@ -12,9 +12,9 @@ use thiserror::Error;
 use super::base::{self, TOOLS};
 use super::effects::{Effects, Interpreter};
 use super::environment;
-use super::person::Person;
+use super::person::{Person, ROOT_HOME};
 use super::skeleton::Skeleton;
-use super::{Action, Exec, IdMap, LayerSource, Plan, Step, Upper};
+use super::{Action, Exec, IdMap, LayerSource, Plan, RootAction, Step, Upper};
 use crate::host::{Host, Kind};
 use crate::image::Image;
 use crate::tools::Tools;
@@ -118,7 +118,7 @@ pub fn build(
     let effects = effects(settings, host, request)?;
     let person = Person::new(&effects.environment, host, request.as_root)?;
     let environment = environment(host, request, &person, &effects.environment);
-    let steps = steps(host, request, &person, &effects)?;
+    let (root, steps) = steps(host, request, &person, &effects);
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
     Ok(Plan {
@@ -128,6 +128,7 @@ pub fn build(
             .collect(),
         identity: person.identity,
         layers: request.layers.clone(),
+        root,
         steps,
         exec: Exec {
             program: command.next().unwrap_or_else(|| "bash".into()),
@@ -200,7 +201,7 @@ fn steps(
     request: &Request,
     person: &Person,
     effects: &Effects,
-) -> Result<Vec<Step>, PlanError> {
+) -> (Vec<Step<RootAction>>, Vec<Step>) {
     let brought: Vec<PathBuf> = effects
         .steps
         .iter()
@@ -223,39 +224,35 @@ fn steps(
     mounts.sort_by(|one, other| target(&one.action).cmp(&target(&other.action)));
 
     let skeleton = skeleton(&mut mounts, host, person);
-    let mut steps = Vec::new();
-    let mut default = |action| {
-        steps.push(Step {
-            action,
-            cause: base::DEFAULT.to_owned(),
-        })
-    };
-    if !request.layers.is_empty() {
-        default(Action::Layers {
-            count: request.layers.len(),
-        });
-    }
-    default(skeleton);
-    default(Action::Overlay {
-        upper: request.upper.clone(),
-    });
-    person
-        .accounts()
-        .actions()
-        .into_iter()
-        .for_each(&mut default);
+    let mut steps: Vec<Step> = person.accounts().actions().into_iter().map(step).collect();
     steps.extend(mounts);
     steps.extend(base::restrictions(&brought));
     steps.extend(system(request, effects));
-    Ok(steps)
+    (root(request, skeleton), steps)
+}
+
+/// The root that instances share.
+fn root(request: &Request, skeleton: RootAction) -> Vec<Step<RootAction>> {
+    let layers = (!request.layers.is_empty()).then_some(RootAction::Layers {
+        count: request.layers.len(),
+    });
+    let overlay = RootAction::Overlay {
+        upper: request.upper.clone(),
+    };
+    let actions = layers.into_iter().chain([skeleton, overlay]);
+    actions.map(step).collect()
+}
+
+/// A step that no setting asked for.
+fn step<A>(action: A) -> Step<A> {
+    Step {
+        action,
+        cause: base::DEFAULT.to_owned(),
+    }
 }
 
 /// The tools, and the directory for sockets that the user's programs make.
 fn own(request: &Request, person: &Person) -> Vec<Step> {
-    let step = |action| Step {
-        action,
-        cause: base::DEFAULT.to_owned(),
-    };
     let directory = |target: &Path, mode| {
         let owner = person.owner();
         step(Action::Directory {
@@ -286,10 +283,6 @@ fn own(request: &Request, person: &Person) -> Vec<Step> {
 
 /// The host name, which is the image's, and the loopback interface.
 fn system(request: &Request, effects: &Effects) -> Vec<Step> {
-    let step = |action| Step {
-        action,
-        cause: base::DEFAULT.to_owned(),
-    };
     let name = request
         .image
         .path
@@ -317,7 +310,7 @@ fn system(request: &Request, effects: &Effects) -> Vec<Step> {
 }
 
 /// The places that the mounts need. Links that belong into the root move there.
-fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> Action {
+fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> RootAction {
     let mut skeleton = Skeleton::default();
     for (path, contents) in person.accounts().files() {
         skeleton.file_with(Path::new(path), contents);
@@ -341,7 +334,10 @@ fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> Action {
         _ => true,
     });
     skeleton.directory(Path::new("/sys"));
-    skeleton.directory(&person.home);
+    // Instances that join may be somebody else: each finds its home there.
+    for home in [&person.home, &host.account.home, Path::new(ROOT_HOME)] {
+        skeleton.directory(home);
+    }
     skeleton.into_action()
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flatimage_reserved::effect::Missing;
 
-use super::{Action, Exec, IdMap, Plan, Step, Upper};
+use super::{Action, Exec, IdMap, Plan, RootAction, Step, Upper};
 
 impl Display for Plan {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
@@ -19,6 +19,9 @@ impl Display for Plan {
         for (index, layer) in self.layers.iter().enumerate() {
             let (path, offset, size) = (layer.path.display(), layer.offset, layer.size);
             writeln!(to, "layer      {index}: {size} bytes at {offset} of {path}")?;
+        }
+        for step in &self.root {
+            writeln!(to, "{step}")?;
         }
         for step in &self.steps {
             writeln!(to, "{step}")?;
@@ -38,17 +41,17 @@ impl Display for IdMap {
     }
 }
 
-impl Display for Step {
+impl<A: Display> Display for Step<A> {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         write!(to, "{}  # {}", self.action, self.cause)
     }
 }
 
-impl Display for Action {
+impl Display for RootAction {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Layers { count } => write!(to, "layers     {count} over FUSE"),
-            Action::Skeleton {
+            RootAction::Layers { count } => write!(to, "layers     {count} over FUSE"),
+            RootAction::Skeleton {
                 directories,
                 files,
                 links,
@@ -66,14 +69,21 @@ impl Display for Action {
                     places.chain(links).collect::<Vec<_>>().join(" ")
                 )
             }
-            Action::Overlay {
+            RootAction::Overlay {
                 upper: Upper::Directory(path),
             } => {
                 write!(to, "overlay    changes in {}", path.display())
             }
-            Action::Overlay {
+            RootAction::Overlay {
                 upper: Upper::Memory,
             } => write!(to, "overlay    changes in memory"),
+        }
+    }
+}
+
+impl Display for Action {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
             Action::Account { target, id, .. } => {
                 write!(to, "account    {id} in {}", target.display())
             }

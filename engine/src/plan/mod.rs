@@ -34,7 +34,10 @@ pub struct Plan {
     pub identity: Identity,
     /// The layers, lowest first. Layers without entries are left out.
     pub layers: Vec<LayerSource>,
-    /// What is done inside the new namespaces before the program is executed.
+    /// What makes the root that all instances of the data directory share. A start that finds one that runs
+    /// already joins it instead.
+    pub root: Vec<Step<RootAction>>,
+    /// What is done inside the instance's own namespaces before the program is executed.
     pub steps: Vec<Step>,
     /// The program.
     pub exec: Exec,
@@ -85,18 +88,17 @@ pub struct LayerSource {
 
 /// One action and what caused it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct Step<A = Action> {
     /// What is done.
-    pub action: Action,
+    pub action: A,
     /// The region or permission that caused it, or `default`.
     pub cause: String,
 }
 
-/// What a step does. Paths are the container's unless they are a `source`, an `upper` or a
-/// `work` directory, which are the host's.
+/// What a step of the shared root does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub enum RootAction {
     /// Mounts the layers over FUSE, each as a directory of its own, read-only.
     Layers {
         /// How many.
@@ -117,6 +119,13 @@ pub enum Action {
         /// Where changes go.
         upper: Upper,
     },
+}
+
+/// What a step of an instance does. Paths are the container's unless they are a `source`, which is
+/// the host's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
     /// Shows a file of accounts with one more line, unless it has one for the id.
     Account {
         /// The file: one account a line, fields separated by colons, the id in the third.

@@ -10,6 +10,9 @@ use super::effects::inside;
 use super::{IdMap, Identity};
 use crate::host::Host;
 
+/// Where root is at home.
+pub const ROOT_HOME: &str = "/root";
+
 /// Who the program is, and where it is at home.
 pub struct Person {
     /// Ids, inside and outside.
@@ -56,7 +59,7 @@ impl Person {
             host.account.name.clone()
         };
         let home = if as_root {
-            PathBuf::from("/root")
+            PathBuf::from(ROOT_HOME)
         } else {
             host.account.home.clone()
         };

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Action;
+use super::RootAction;
 
 /// Collects the places for the targets of a plan.
 #[derive(Default)]
@@ -67,14 +67,14 @@ impl Skeleton {
     }
 
     /// The action that creates everything; a path that must be a directory is no file.
-    pub fn into_action(self) -> Action {
+    pub fn into_action(self) -> RootAction {
         let Skeleton {
             directories,
             files,
             links,
             ..
         } = self;
-        Action::Skeleton {
+        RootAction::Skeleton {
             files: files
                 .into_iter()
                 .filter(|(file, _)| !directories.contains(file))
@@ -100,7 +100,7 @@ mod tests {
         skeleton.directory(Path::new("/run/user/1000"));
         skeleton.file(Path::new("/etc/resolv.conf"));
         skeleton.directory(Path::new("/home/ana"));
-        let Action::Skeleton {
+        let RootAction::Skeleton {
             directories,
             files,
             links,
@@ -118,7 +118,7 @@ mod tests {
         let mut skeleton = Skeleton::default();
         skeleton.file(Path::new("/opt/a"));
         skeleton.file(Path::new("/opt/a/b"));
-        let Action::Skeleton {
+        let RootAction::Skeleton {
             directories, files, ..
         } = skeleton.into_action()
         else {

@@ -428,12 +428,12 @@ fn an_image_without_entries_has_no_layers_to_mount() {
     let plan = build(&[], &host(&[], &[]), &empty).unwrap();
     assert!(
         !plan
-            .steps
+            .root
             .iter()
-            .any(|step| matches!(step.action, Action::Layers { .. }))
+            .any(|step| matches!(step.action, RootAction::Layers { .. }))
     );
     let plan = build(&[], &host(&[], &[]), &request(&[])).unwrap();
-    assert_eq!(plan.steps[0].action, Action::Layers { count: 1 });
+    assert_eq!(plan.root[0].action, RootAction::Layers { count: 1 });
 }
 
 #[test]
@@ -447,9 +447,9 @@ fn every_place_that_is_mounted_on_is_in_the_skeleton_or_on_a_mount() {
         ("/srv/a b", "/srv/a b", Kind::Directory),
     ];
     let plan = plan_of(&EFFECTS, "v", &host(&files, &[]), &request(&[])).unwrap();
-    let Action::Skeleton {
+    let RootAction::Skeleton {
         directories, files, ..
-    } = &plan.steps[1].action
+    } = &plan.root[1].action
     else {
         panic!("the skeleton follows the layers")
     };

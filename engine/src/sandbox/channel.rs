@@ -1,4 +1,4 @@
-//! What the supervisor and the first process of the container say to each other.
+//! What the processes of a start say to each other.
 //!
 //! A pair of `SOCK_SEQPACKET` sockets: one message is one packet, a closed end is the end of
 //! the process behind it. The first byte says what a message is.
@@ -10,8 +10,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socketpair,
 };
+use nix::unistd::Pid;
 
-use crate::sys::receive_with_descriptor;
+use crate::sys::receive_with_descriptors;
 
 /// The longest message in bytes; a longer text is cut.
 const LONGEST: usize = 4096;
@@ -19,10 +20,19 @@ const LONGEST: usize = 4096;
 /// One message.
 #[derive(Debug)]
 pub enum Message {
-    /// To the container: the id maps are written.
+    /// To the builder of the root: the id maps are written.
     Mapped,
-    /// From the container: the descriptor of the mounted FUSE filesystem, to be served.
+    /// To the server of the layers: the descriptor of the mounted FUSE filesystem, to be served.
     Fuse(OwnedFd),
+    /// From the builder: the root is built.
+    Root {
+        /// The user namespace that owns the mounts.
+        user: OwnedFd,
+        /// The mount namespace with the root.
+        mounts: OwnedFd,
+    },
+    /// From the process that entered the root: the container's first process, as the host knows it.
+    Started(Pid),
     /// From the container: the program has ended, and every other process with it.
     Ended {
         /// The exit code.
@@ -61,26 +71,26 @@ impl Channel {
     /// # Errors
     /// `EPIPE` when the other end is gone.
     pub fn send(&self, message: &Message) -> io::Result<()> {
-        let (bytes, fd) = match message {
-            Message::Mapped => (vec![b'M'], None),
-            Message::Fuse(fd) => (vec![b'F'], Some([fd.as_raw_fd()])),
-            Message::Ended { code } => (vec![b'D', *code], None),
+        match message {
+            Message::Mapped => self.send_bytes(b"M", &[]),
+            Message::Fuse(fd) => self.send_bytes(b"F", &[fd.as_fd()]),
+            Message::Root { user, mounts } => {
+                self.send_bytes(b"R", &[user.as_fd(), mounts.as_fd()])
+            }
+            Message::Started(pid) => {
+                let pid = pid.as_raw().to_le_bytes();
+                self.send_bytes(&[b"S", &pid[..]].concat(), &[])
+            }
+            Message::Ended { code } => self.send_bytes(&[b'D', *code], &[]),
             Message::Failed { code, text } => {
                 let text = &text.as_bytes()[..text.len().min(LONGEST - 2)];
-                ([b"E", &[*code][..], text].concat(), None)
+                self.send_bytes(&[b"E", &[*code][..], text].concat(), &[])
             }
-        };
-        let rights: Vec<ControlMessage<'_>> =
-            fd.iter().map(|fd| ControlMessage::ScmRights(fd)).collect();
-        let data = [IoSlice::new(&bytes)];
-        sendmsg::<UnixAddr>(
-            self.0.as_raw_fd(),
-            &data,
-            &rights,
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        )?;
-        Ok(())
+        }
+    }
+
+    fn send_bytes(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        send_packet(self.0.as_fd(), bytes, fds)
     }
 
     /// Waits for a message; `None` when the other end is gone.
@@ -89,13 +99,19 @@ impl Channel {
     /// As recvmsg(2); `InvalidData` for a message that is none of ours.
     pub fn receive(&self) -> io::Result<Option<Message>> {
         let mut bytes = [0; LONGEST];
-        let (length, fd) = receive_with_descriptor(self.0.as_fd(), &mut bytes)?;
-        Ok(Some(match (&bytes[..length], fd) {
-            ([], _) => return Ok(None),
-            (b"M", _) => Message::Mapped,
-            (b"F", Some(fd)) => Message::Fuse(fd),
-            ([b'D', code], _) => Message::Ended { code: *code },
-            ([b'E', code, text @ ..], _) => Message::Failed {
+        let (length, fds) = receive_with_descriptors(self.0.as_fd(), &mut bytes)?;
+        let mut fds = fds.into_iter();
+        Ok(Some(match (&bytes[..length], fds.next(), fds.next()) {
+            ([], _, _) => return Ok(None),
+            (b"M", _, _) => Message::Mapped,
+            (b"F", Some(fd), _) => Message::Fuse(fd),
+            (b"R", Some(user), Some(mounts)) => Message::Root { user, mounts },
+            ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(i32::from_le_bytes(
+                pid.try_into()
+                    .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
+            ))),
+            ([b'D', code], _, _) => Message::Ended { code: *code },
+            ([b'E', code, text @ ..], _, _) => Message::Failed {
                 code: *code,
                 text: String::from_utf8_lossy(text).into_owned(),
             },
@@ -112,6 +128,20 @@ impl Channel {
         poll(&mut waited, PollTimeout::ZERO)?;
         Ok(!waited[0].any().unwrap_or(true))
     }
+}
+
+/// Sends one packet with descriptors. Never raises `SIGPIPE`.
+///
+/// # Errors
+/// As sendmsg(2).
+pub fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let rights = if fds.is_empty() { &[][..] } else { &rights };
+    let data = [IoSlice::new(bytes)];
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    sendmsg::<UnixAddr>(socket.as_raw_fd(), &data, rights, flags, None)?;
+    Ok(())
 }
 
 impl AsFd for Channel {

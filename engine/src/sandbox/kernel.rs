@@ -1,16 +1,40 @@
 //! The one way in which a plan acts.
 //!
-//! [`run`] goes through a plan in order; what it asks for is done by a [`Kernel`]. The real one
-//! is [`super::native::Native`]. A recording one shows in tests that nothing is done after a
-//! failure, at whichever call it happens.
+//! [`build`] makes the root that instances share, [`run`] an instance in it. Both go through the plan in order; what
+//! they ask for is done by a [`RootKernel`] and a [`Kernel`]. The real ones are [`super::builder::Builder`]
+//! and [`super::native::Native`]. Recording ones show in tests that nothing is done after a failure, at
+//! whichever call it happens.
 
-use crate::plan::{Exec, Identity, Plan, Step};
+use crate::plan::{Exec, Identity, Plan, RootAction, Step};
 
 use super::failure::Failure;
 
-/// What a plan needs of the kernel. Called in the order of the methods, `perform` once a step.
-pub trait Kernel {
+/// What the shared root of a plan needs of the kernel. Called in the order of the methods, `perform` once a step.
+pub trait RootKernel {
     /// Becomes root of the new namespaces, and makes what the steps need ready.
+    fn prepare(&mut self, plan: &Plan) -> Result<(), Failure>;
+    /// Does one step.
+    fn perform(&mut self, step: &Step<RootAction>) -> Result<(), Failure>;
+    /// Gives the root to whoever enters it.
+    fn hand_over(&mut self) -> Result<(), Failure>;
+}
+
+/// Builds the shared root of a plan.
+///
+/// # Errors
+/// The first failure; nothing is done after it. What was done before is undone by the end of
+/// the namespaces it was done in.
+pub fn build(plan: &Plan, kernel: &mut impl RootKernel) -> Result<(), Failure> {
+    kernel.prepare(plan)?;
+    for step in &plan.root {
+        kernel.perform(step)?;
+    }
+    kernel.hand_over()
+}
+
+/// What an instance of a plan needs of the kernel. Called in the order of the methods, `perform` once a step.
+pub trait Kernel {
+    /// Makes what the steps need ready.
     fn prepare(&mut self, plan: &Plan) -> Result<(), Failure>;
     /// Does one step.
     fn perform(&mut self, step: &Step) -> Result<(), Failure>;
@@ -22,7 +46,7 @@ pub trait Kernel {
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure>;
 }
 
-/// Runs a plan to its end.
+/// Runs an instance of a plan to its end.
 ///
 /// # Errors
 /// The first failure; nothing is done after it. What was done before is undone by the end of
@@ -43,7 +67,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::plan::{Action, IdMap};
+    use crate::plan::{Action, IdMap, Upper};
 
     /// Writes down what it is asked, and fails at one call.
     struct Recorder {
@@ -79,6 +103,18 @@ mod tests {
         }
     }
 
+    impl RootKernel for Recorder {
+        fn prepare(&mut self, _: &Plan) -> Result<(), Failure> {
+            self.call("prepare")
+        }
+        fn perform(&mut self, step: &Step<RootAction>) -> Result<(), Failure> {
+            self.call(&step.action)
+        }
+        fn hand_over(&mut self) -> Result<(), Failure> {
+            self.call("hand over")
+        }
+    }
+
     fn plan() -> Plan {
         let tmpfs = |target: &str| Step {
             action: Action::Tmpfs {
@@ -95,6 +131,12 @@ mod tests {
                 map: IdMap::Single { uid: 1, gid: 1 },
             },
             layers: Vec::new(),
+            root: vec![Step {
+                action: RootAction::Overlay {
+                    upper: Upper::Memory,
+                },
+                cause: "default".into(),
+            }],
             steps: vec![tmpfs("/a"), tmpfs("/b")],
             exec: Exec {
                 program: "x".into(),
@@ -121,6 +163,20 @@ mod tests {
         ]
         .concat();
         assert_eq!(recorder.calls, expected);
+    }
+
+    #[test]
+    fn the_root_is_handed_over_only_when_it_is_whole() {
+        for fails_at in 0..3 {
+            let mut recorder = Recorder {
+                calls: Vec::new(),
+                fails_at,
+            };
+            let failure = build(&plan(), &mut recorder).unwrap_err();
+            assert_eq!(failure.text, format!("call {fails_at}"));
+            let calls = ["prepare", "overlay    changes in memory"];
+            assert_eq!(recorder.calls, calls[..fails_at]);
+        }
     }
 
     #[test]

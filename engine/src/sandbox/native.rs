@@ -1,4 +1,4 @@
-//! The kernel itself, called from the first process of the container.
+//! The kernel itself, called from the first process of an instance, which is in a copy of the shared root's mounts.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,17 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use flatimage_reserved::effect::{Access, Missing};
-use nix::fcntl::OFlag;
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, sethostname};
 
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::kernel::Kernel;
-use super::{identity, init, place, refusal, root};
-use crate::plan::{Action, Exec, IdMap, Identity, Plan, Step, Upper, with_account};
+use super::{die_with_parent, identity, init, place, root};
+use crate::plan::{Action, Exec, IdMap, Identity, Plan, Step, with_account};
 use crate::sys::{
     MountAttributes, bring_loopback_up, clone_tree, create_filesystem, join_new_session_keyring,
     move_mount, set_attributes,
@@ -31,10 +28,8 @@ pub struct Native {
     image: File,
     tools_offset: u64,
     sources: HashMap<PathBuf, OwnedFd>,
-    data: Option<OwnedFd>,
-    fuse: Option<OwnedFd>,
     root: Option<OwnedFd>,
-    layers: usize,
+    has_accounts: bool,
     umask: Mode,
 }
 
@@ -61,7 +56,7 @@ const NOTHING: MountAttributes = MountAttributes {
 const LONGEST_ACCOUNTS: u64 = 1 << 20;
 
 impl Native {
-    /// For the process that was just forked into the plan's namespaces. `image` is the opened
+    /// For the process that was just forked into the instance's namespaces. `image` is the opened
     /// image file, for tools that have to be unpacked from `tools_offset` on.
     pub fn new(channel: Channel, image: File, tools_offset: u64) -> Native {
         Native {
@@ -69,10 +64,8 @@ impl Native {
             image,
             tools_offset,
             sources: HashMap::new(),
-            data: None,
-            fuse: None,
             root: None,
-            layers: 0,
+            has_accounts: false,
             umask: Mode::empty(),
         }
     }
@@ -87,33 +80,22 @@ impl Native {
         let _ = self.channel.send(&message);
     }
 
-    fn root(&self) -> Result<BorrowedFd<'_>, Failure> {
-        let root = self
-            .root
-            .as_ref()
-            .ok_or_else(|| Failure::ours("the plan has no root"))?;
-        Ok(root.as_fd())
+    /// The root, to find places in.
+    fn place(&self) -> io::Result<BorrowedFd<'_>> {
+        let root = self.root.as_ref().map(AsFd::as_fd);
+        root.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Everything that only the caller may open is opened before the ids change.
-    fn open_outside(&mut self, plan: &Plan) -> Result<(), Failure> {
+    fn open_sources(&mut self, plan: &Plan) -> Result<(), Failure> {
+        let host = root::open_host().attempting(|| "find the host".into())?;
         for step in &plan.steps {
             match &step.action {
                 Action::Bind {
                     source, missing, ..
-                } => self.open_source(source, *missing)?,
-                Action::Mask { .. } => self.open_source(Path::new("/dev/null"), Missing::Fail)?,
-                Action::Overlay {
-                    upper: Upper::Directory(data),
-                } => {
-                    self.data = Some(root::open_data(data)?);
-                }
-                // It must be opened inside the user namespace that mounts it: the kernel
-                // answers EINVAL to a descriptor from another one.
-                Action::Layers { .. } => {
-                    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-                    let fuse = nix::fcntl::open("/dev/fuse", flags, Mode::empty());
-                    self.fuse = Some(fuse.map_err(refusal::explain_fuse)?);
+                } => self.open_source(&host, source, *missing)?,
+                Action::Mask { .. } => {
+                    self.open_source(&host, Path::new("/dev/null"), Missing::Fail)?;
                 }
                 _ => {}
             }
@@ -121,8 +103,14 @@ impl Native {
         Ok(())
     }
 
-    fn open_source(&mut self, path: &Path, missing: Missing) -> Result<(), Failure> {
-        match place::host(path) {
+    /// The mounts of a source can be copied only where it is found in this mount namespace.
+    fn open_source(
+        &mut self,
+        host: &OwnedFd,
+        path: &Path,
+        missing: Missing,
+    ) -> Result<(), Failure> {
+        match place::find(host.as_fd(), path) {
             Ok(source) => {
                 self.sources.insert(path.to_owned(), source);
                 Ok(())
@@ -130,17 +118,6 @@ impl Native {
             Err(_) if missing == Missing::Skip => Ok(()),
             Err(error) => Err(error).attempting(|| format!("open {}", path.display())),
         }
-    }
-
-    fn mount_layers(&mut self) -> Result<(), Failure> {
-        let fuse = self
-            .fuse
-            .take()
-            .ok_or_else(|| Failure::ours("the plan has no server"))?;
-        root::mount_layers(&fuse)?;
-        self.channel
-            .send(&Message::Fuse(fuse))
-            .attempting(|| "hand the layers to their server".into())
     }
 
     fn bind(&self, source: &Path, target: &Path, access: Access) -> io::Result<()> {
@@ -167,9 +144,7 @@ impl Native {
             true => place::Missing::Directory,
             false => place::Missing::File,
         };
-        let root = self
-            .root()
-            .map_err(|failure| io::Error::other(failure.text))?;
+        let root = self.place()?;
         let target = place::ensure(root, target, missing)?;
         let mount = clone_tree(source.as_fd())?;
         set_attributes(mount.as_fd(), attributes)?;
@@ -177,9 +152,7 @@ impl Native {
     }
 
     fn attach(&self, mount: &OwnedFd, target: &Path) -> io::Result<()> {
-        let root = self
-            .root()
-            .map_err(|failure| io::Error::other(failure.text))?;
+        let root = self.place()?;
         let target = place::ensure(root, target, place::Missing::Directory)?;
         move_mount(mount.as_fd(), target.as_fd())
     }
@@ -213,15 +186,16 @@ impl Native {
 
     /// Shows the file with a line more when it has none for the id. A root without the file has
     /// been given one by the skeleton, unless it was deleted: then it stays away.
-    fn account(&self, target: &Path, id: u32, line: &str) -> io::Result<()> {
-        let root = self
-            .root()
-            .map_err(|failure| io::Error::other(failure.text))?;
+    fn account(&mut self, target: &Path, id: u32, line: &str) -> io::Result<()> {
+        let root = self.place()?;
         let Some(contents) = place::read(root, target, LONGEST_ACCOUNTS)? else {
             return Ok(());
         };
         match (with_account(&contents, id, line), target.file_name()) {
             (Some(contents), Some(name)) => {
+                if !std::mem::replace(&mut self.has_accounts, true) {
+                    root::mount_accounts()?;
+                }
                 let file = root::write_account(name, &contents)?;
                 self.attach_copy(&file, target, DATA_ONLY)
             }
@@ -230,9 +204,7 @@ impl Native {
     }
 
     fn mask(&self, target: &Path) -> io::Result<()> {
-        let root = self
-            .root()
-            .map_err(|failure| io::Error::other(failure.text))?;
+        let root = self.place()?;
         let place = match place::find(root, target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             found => found?,
@@ -257,9 +229,7 @@ impl Native {
     }
 
     fn read_only(&self, target: &Path) -> io::Result<()> {
-        let root = self
-            .root()
-            .map_err(|failure| io::Error::other(failure.text))?;
+        let root = self.place()?;
         match place::find(root, target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -267,11 +237,7 @@ impl Native {
         }
     }
 
-    fn in_root(&self, action: &Action) -> io::Result<()> {
-        let root = || {
-            self.root()
-                .map_err(|failure| io::Error::other(failure.text))
-        };
+    fn in_root(&mut self, action: &Action) -> io::Result<()> {
         match action {
             Action::Tmpfs { target, mode } => self.tmpfs(target, *mode).map(drop),
             Action::Proc { target } => {
@@ -297,64 +263,38 @@ impl Native {
                 target,
                 mode,
                 owner,
-            } => place::directory(root()?, target, *mode, *owner),
-            Action::Symlink { link, target } => place::link(root()?, link, target),
+            } => place::directory(self.place()?, target, *mode, *owner),
+            Action::Symlink { link, target } => place::link(self.place()?, link, target),
             Action::Mask { target } => self.mask(target),
             Action::ReadOnly { target } => self.read_only(target),
             Action::Hostname { name } => Ok(sethostname(name)?),
             Action::Loopback => bring_loopback_up(),
-            Action::Layers { .. } | Action::Skeleton { .. } | Action::Overlay { .. } => Ok(()),
         }
     }
 }
 
 impl Kernel for Native {
     fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
-        die_with_supervisor()?;
+        die_with_parent()?;
         trace(|| "namespaces made".into());
         // What is built has the modes that are meant, whatever the caller's mask; the program
         // gets the caller's back.
         self.umask = umask(Mode::from_bits_truncate(0o022));
-        match plan.identity.map {
-            IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
-                .attempting(|| "map the caller's ids into a user namespace".into())?,
-            IdMap::Range { .. } => match self.channel.receive() {
-                Ok(Some(Message::Mapped)) => {}
-                _ => return Err(Failure::ours("the supervisor is gone")),
-            },
-        }
-        self.open_outside(plan)?;
+        self.open_sources(plan)?;
         if let IdMap::Range { .. } = plan.identity.map {
             identity::become_outer_root()
                 .attempting(|| "become root of the user namespace".into())?;
         }
-        root::enter_stage()?;
-        trace(|| "stage entered".into());
+        self.root = Some(root::open_root()?);
         Ok(())
     }
 
     fn perform(&mut self, step: &Step) -> Result<(), Failure> {
-        match &step.action {
-            Action::Layers { count } => {
-                self.layers = *count;
-                self.mount_layers()
-            }
-            Action::Skeleton {
-                directories,
-                files,
-                links,
-            } => root::create_skeleton(directories, files, links),
-            Action::Overlay { .. } => {
-                self.root = Some(root::mount_overlay(self.layers, self.data.as_ref())?);
-                self.data = None;
-                trace(|| "root stacked".into());
-                Ok(())
-            }
-            action => self.in_root(action).map_err(|error| {
-                let (cause, reason) = (&step.cause, plain(&error));
-                Failure::ours(format!("{cause}: cannot do `{action}`: {reason}"))
-            }),
-        }
+        let action = &step.action;
+        self.in_root(action).map_err(|error| {
+            let (cause, reason) = (&step.cause, plain(&error));
+            Failure::ours(format!("{cause}: cannot do `{action}`: {reason}"))
+        })
     }
 
     fn enter_root(&mut self) -> Result<(), Failure> {
@@ -372,7 +312,8 @@ impl Kernel for Native {
         let _ = join_new_session_keyring();
         identity::enter_inner(identity).attempting(|| "nest a user namespace".into())?;
         init::drop_privileges(identity, exec).attempting(|| "give up privileges".into())?;
-        die_with_supervisor()?;
+        // The kernel forgets the request when ids or capabilities change (prctl(2)).
+        die_with_parent()?;
         trace(|| "restricted".into());
         // It may have died before the request was made.
         match self
@@ -389,11 +330,4 @@ impl Kernel for Native {
         umask(self.umask);
         init::run(exec)
     }
-}
-
-/// The container ends when the supervisor does, however it ends. The kernel forgets the
-/// request when ids or capabilities change (prctl(2)), so it is made again after that.
-fn die_with_supervisor() -> Result<(), Failure> {
-    prctl::set_pdeathsig(Signal::SIGKILL)
-        .attempting(|| "tie the container to its supervisor".into())
 }

@@ -147,11 +147,11 @@ pub fn is_directory(place: &OwnedFd) -> io::Result<bool> {
     Ok(kind == SFlag::S_IFDIR)
 }
 
-/// Opens a path of the host, links followed, without any access to what is there.
+/// Opens a path outside of the root, links followed, without any access to what is there.
 ///
 /// # Errors
 /// As open(2).
-pub fn host(path: &Path) -> io::Result<OwnedFd> {
+pub fn stage(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(
         path,
         OFlag::O_PATH | OFlag::O_CLOEXEC,

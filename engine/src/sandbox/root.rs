@@ -1,8 +1,8 @@
 //! The stage on which the root is built.
 //!
-//! The first process of the container mounts an empty filesystem in memory and makes it its
-//! root, with the host below `host`. There the layers, the skeleton and the overlay have
-//! fixed, plain names, whatever the host looks like, and nothing is created on the host.
+//! The builder mounts an empty filesystem in memory and makes it its root, with the host below `host`. There the
+//! layers, the skeleton and the overlay have fixed, plain names, whatever the host looks like, and nothing is created
+//! on the host. An instance has a copy of these mounts, adds its own, and then makes the overlay its root.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -21,6 +21,7 @@ use nix::unistd::{chdir, fchdir, pivot_root};
 use super::failure::{Attempt, Failure};
 use super::place;
 
+const HOST: &str = "/host";
 const LAYERS: &str = "/layers";
 const SKELETON: &str = "/skeleton";
 const ACCOUNTS: &str = "/accounts";
@@ -31,7 +32,13 @@ const ROOT: &str = "/root";
 /// the one that no path of the host leads through that could be needed before the pivot.
 const ANCHORS: [&str; 4] = ["/tmp", "/run", "/mnt", "/var"];
 
-/// Makes the stage the root; the host is then at `/host`.
+/// Where a path of the host is, on the stage.
+pub fn on_host(path: &str) -> String {
+    format!("{HOST}{path}")
+}
+
+/// Makes the stage the root; the host is then at [`on_host`]. It stays in sight: the kernel allows a new `/proc` only
+/// to who sees one that nothing is hidden of (`mount_too_revealing` in fs/namespace.c).
 pub fn enter_stage() -> Result<(), Failure> {
     let none: Option<&str> = None;
     // Mounts of ours must not appear on the host; those of the host may go on appearing here.
@@ -102,16 +109,34 @@ pub fn create_skeleton(
     create().attempting(|| "create the places to mount on".into())
 }
 
-/// Writes a file on the stage, to be shown in the root, and answers a descriptor of it.
+/// Opens the host as it is seen from the stage, without any access to what is there.
+pub fn open_host() -> io::Result<OwnedFd> {
+    place::stage(Path::new(HOST))
+}
+
+/// A place of the instance's own for files that are shown in the root: the stage itself is shared.
+pub fn mount_accounts() -> io::Result<()> {
+    let none: Option<&str> = None;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    Ok(mount(
+        Some("flatimage"),
+        ACCOUNTS,
+        Some("tmpfs"),
+        flags,
+        none,
+    )?)
+}
+
+/// Writes a file there and answers a descriptor of it.
 pub fn write_account(name: &OsStr, contents: &str) -> io::Result<OwnedFd> {
     let path = Path::new(ACCOUNTS).join(name);
     fs::write(&path, contents)?;
-    place::host(&path)
+    place::stage(&path)
 }
 
 /// Stacks `layers` and the changes. `data` is the data directory, or `None` to keep changes in
-/// memory. Answers a descriptor of the root.
-pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<OwnedFd, Failure> {
+/// memory.
+pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<(), Failure> {
     let lower: Vec<String> = (0..layers)
         .rev()
         .map(|index| format!("{LAYERS}/{index}"))
@@ -152,11 +177,13 @@ pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<OwnedFd, F
     // the container has ended, could not remove the data directory like any other.
     let _ = fs::set_permissions("work/work", Permissions::from_mode(0o700));
     chdir("/").attempting(|| "leave the data directory".into())?;
+    refuse_read_only(&open_root()?)
+}
+
+/// A descriptor of the root.
+pub fn open_root() -> Result<OwnedFd, Failure> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let root =
-        nix::fcntl::open(ROOT, flags, Mode::empty()).attempting(|| "open the root".into())?;
-    refuse_read_only(&root)?;
-    Ok(root)
+    nix::fcntl::open(ROOT, flags, Mode::empty()).attempting(|| "open the root".into())
 }
 
 /// An overlay whose upper directory cannot be used mounts all the same, read-only.
@@ -184,7 +211,7 @@ pub fn enter_root(root: &OwnedFd) -> Result<(), Failure> {
     enter().attempting(|| "enter the container's root".into())
 }
 
-/// Whether a data directory can be opened; see [`place::host`].
+/// Opens the data directory; see [`place::stage`].
 pub fn open_data(path: &Path) -> Result<OwnedFd, Failure> {
-    place::host(path).attempting(|| format!("open the data directory {}", path.display()))
+    place::stage(path).attempting(|| format!("open the data directory {}", path.display()))
 }

@@ -17,8 +17,8 @@ pub use mount::{
     MountAttributes, Resolve, clone_tree, create_filesystem, move_mount, open_in, set_attributes,
 };
 pub use process::{
-    Fork, bring_loopback_up, close_on_exec_from, fork, fork_into, join_new_session_keyring,
-    receive_with_descriptor, reset_signal,
+    Fork, accept, bring_loopback_up, close_all_but, close_on_exec_from, fork, fork_into,
+    fork_sibling, join_new_session_keyring, open_process, receive_with_descriptors, reset_signal,
 };
 
 use std::io;

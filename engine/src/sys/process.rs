@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockFlag, UnixAddr, recvmsg};
 use nix::unistd::Pid;
 
 use super::check;
@@ -48,6 +48,46 @@ pub fn fork_into(namespaces: CloneFlags) -> io::Result<Fork> {
 /// Whatever fork(2) reports.
 pub fn fork() -> io::Result<Fork> {
     fork_into(CloneFlags::empty())
+}
+
+/// Forks; the child's parent is the caller's parent, which is told of its end and whose end it is told of.
+///
+/// For a process that enters namespaces for somebody else: a new pid namespace is that of children only, so
+/// there must be a fork after it was made, and the process that waits must not be in any of them. As with
+/// [`fork_into`], the caller must have one thread only.
+///
+/// # Errors
+/// Whatever clone(2) reports; `EINVAL` for the first process of a pid namespace.
+pub fn fork_sibling() -> io::Result<Fork> {
+    // The signal at the end is the caller's own in any case (clone(2), CLONE_PARENT).
+    fork_into(CloneFlags::CLONE_PARENT)
+}
+
+/// A descriptor of the process `pid` that is readable once the process has ended (pidfd_open(2)).
+///
+/// # Errors
+/// `ESRCH` when there is no such process; `ENOSYS` before Linux 5.3.
+pub fn open_process(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: integers only.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: the kernel has just returned it to us and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Closes every descriptor from `first` on but `keep`, for a process that outlives the one it was forked
+/// from. Whatever owned the descriptors must not be used or dropped any more: the caller does not return.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.9; then the descriptors stay open.
+pub fn close_all_but(first: RawFd, keep: BorrowedFd<'_>) -> io::Result<()> {
+    let keep = keep.as_raw_fd();
+    for (from, to) in [(first, keep - 1), (keep.max(first - 1) + 1, RawFd::MAX)] {
+        if from <= to {
+            // SAFETY: integers only. That nothing uses the closed descriptors is the caller's promise.
+            check(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })?;
+        }
+    }
+    Ok(())
 }
 
 /// Marks every descriptor from `first` on close-on-exec, so that nothing the caller
@@ -123,26 +163,40 @@ pub fn bring_loopback_up() -> io::Result<()> {
     .map(drop)
 }
 
-/// Waits for one packet on `socket`: its length in bytes (0 when the other end is gone) and
-/// the first descriptor that came with it, close-on-exec.
+/// Takes one connection of a listening socket, close-on-exec.
+///
+/// # Errors
+/// As accept(2); `EAGAIN` when there is none and the socket does not wait.
+pub fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let fd = nix::sys::socket::accept4(socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: the kernel has just returned it to us and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The most descriptors that come with one packet.
+const MOST_DESCRIPTORS: usize = 8;
+
+/// Waits for one packet on `socket`: its length in bytes (0 when the other end is gone) and the descriptors
+/// that came with it, close-on-exec.
 ///
 /// # Errors
 /// As recvmsg(2).
-pub fn receive_with_descriptor(
+pub fn receive_with_descriptors(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
-) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; 1]);
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
     let mut data = [IoSliceMut::new(bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let received = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut data, Some(&mut space), flags)?;
-    let fd = received.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-        _ => None,
-    });
-    // SAFETY: the kernel has just made this descriptor for us and nobody else knows it.
-    let fd = fd.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-    Ok((received.bytes, fd))
+    let mut owned = Vec::new();
+    for message in received.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = message {
+            // SAFETY: the kernel has just made these descriptors for us and nobody else knows them.
+            owned.extend(fds.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }));
+        }
+    }
+    Ok((received.bytes, owned))
 }
 
 /// Gives `number` its default disposition.

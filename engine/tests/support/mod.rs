@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
 pub mod chapter;
-
+pub mod running;
 pub mod store;
 
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -180,19 +180,26 @@ impl Place {
             .lines()
             .filter(|line| line.contains(&place) || line.contains(" - fuse flatimage"))
             .map(str::to_owned);
-        let processes = fs::read_dir("/proc")
-            .unwrap()
-            .flatten()
-            .filter_map(|process| {
-                let path = process.path();
-                process.file_name().to_str()?.parse::<u32>().ok()?;
-                let told = ["cmdline", "environ"]
-                    .iter()
-                    .any(|file| mentions(&fs::read(path.join(file)).unwrap_or_default(), &place));
-                let runs = fs::read_link(path.join("exe")).is_ok_and(|exe| exe.starts_with(&place));
-                (told || runs).then(|| format!("process {}", path.display()))
-            });
-        mounts.chain(processes).collect()
+        let processes = self.processes();
+        mounts
+            .chain(processes.iter().map(|pid| format!("process {pid}")))
+            .collect()
+    }
+
+    /// The processes that know of the place.
+    pub fn processes(&self) -> Vec<i32> {
+        let place = self.path().to_string_lossy().into_owned();
+        let knows = |pid: &i32| {
+            let path = PathBuf::from(format!("/proc/{pid}"));
+            let told = ["cmdline", "environ"]
+                .iter()
+                .any(|file| mentions(&fs::read(path.join(file)).unwrap_or_default(), &place));
+            told || fs::read_link(path.join("exe")).is_ok_and(|exe| exe.starts_with(&place))
+        };
+        let pids = fs::read_dir("/proc").unwrap().flatten();
+        pids.filter_map(|process| process.file_name().to_str()?.parse().ok())
+            .filter(knows)
+            .collect()
     }
 
     /// The names in the place, without the cache that the documentation names.
@@ -205,14 +212,19 @@ impl Place {
         names
     }
 
-    /// Demands that nothing is left but the image, its data directory and the cache.
-    pub fn assert_clean(&self) {
+    /// Demands that no process and no mount is left.
+    pub fn assert_gone(&self) {
         // The last act of a container is the kernel's: it lets go of the overlay and syncs.
         let patience = Instant::now() + Duration::from_secs(60);
         while !self.leftovers().is_empty() && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(self.leftovers(), Vec::<String>::new());
+    }
+
+    /// Demands that nothing is left but the image, its data directory and the cache.
+    pub fn assert_clean(&self) {
+        self.assert_gone();
         let expected = ["home", "app.flatimage", ".app.flatimage.data"];
         let others: Vec<String> = self
             .files()
@@ -283,14 +295,20 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// The exit code, or minus the signal.
+    pub fn code(status: ExitStatus) -> i32 {
+        use std::os::unix::process::ExitStatusExt;
+        status
+            .code()
+            .unwrap_or_else(|| -status.signal().unwrap_or(0))
+    }
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Ran {
-        use std::os::unix::process::ExitStatusExt;
-        let status = output.status;
         Ran {
-            code: status
-                .code()
-                .unwrap_or_else(|| -status.signal().unwrap_or(0)),
+            code: Ran::code(output.status),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }

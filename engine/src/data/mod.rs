@@ -4,12 +4,13 @@
 //! <data>/root     changed files, the upper directory of the overlay
 //! <data>/work     what overlayfs needs beside it
 //! <data>/layers   layers that are stacked on the embedded ones
+//! <data>/instances   who uses it, see [`instances`]
 //! ```
 //!
 //! Nobody but its owner may enter it: a program inside can make a file set-user-id, which
 //! would be one for every user of the host who can reach it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ use thiserror::Error;
 
 use crate::host::Host;
 use crate::plan::{IdMap, ROOT_RANGE};
+use instances::{Alone, Gate, Instances};
+
+pub mod instances;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, Error)]
@@ -34,13 +38,21 @@ pub enum DataError {
         /// Its owner.
         owner: u32,
     },
-    /// Another start uses it.
-    #[error("the data directory {} is in use{}; choose another one with FIM_DIR_DATA", .path.display(), by(*.pid))]
+    /// It is used, and not in a way that can be shared.
+    #[error("the data directory {} is in use{}; wait for the end of that, or choose another one with FIM_DIR_DATA", .path.display(), by(.pids))]
     InUse {
         /// The directory.
         path: PathBuf,
-        /// Who uses it, when the kernel tells.
-        pid: Option<u32>,
+        /// Who uses it, as far as is known.
+        pids: Vec<u32>,
+    },
+    /// The instance that could be joined gives no answer.
+    #[error("process {pid} uses the data directory {} and does not answer: it is stopped, or in another network namespace; end it, or choose another directory with FIM_DIR_DATA", .path.display())]
+    Silent {
+        /// The directory.
+        path: PathBuf,
+        /// The supervisor that should answer.
+        pid: u32,
     },
     /// It is no directory.
     #[error("the data directory {} is no directory", .0.display())]
@@ -55,9 +67,13 @@ pub enum DataError {
     },
 }
 
-fn by(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" by process {pid}"))
-        .unwrap_or_default()
+fn by(pids: &[u32]) -> String {
+    let names: Vec<String> = pids.iter().map(u32::to_string).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(" by process {one}"),
+        _ => format!(" by processes {}", names.join(", ")),
+    }
 }
 
 /// Where the data directory of `image` is: `FIM_DIR_DATA`, or beside the image.
@@ -73,19 +89,20 @@ pub fn place(host: &Host, image: &Path) -> PathBuf {
     image.with_file_name(format!(".{name}.data"))
 }
 
-/// A data directory that this process has for itself for as long as this is open somewhere: the
-/// lock belongs to the open file, so a forked process that keeps it keeps the lock (flock(2)).
+/// A data directory that may be used.
 #[derive(Debug)]
-pub struct Claim {
-    _directory: File,
+pub struct Directory {
+    /// Where it is.
+    pub path: PathBuf,
+    instances: Instances,
 }
 
-/// Creates the data directory if it is missing and claims it. `None` where it cannot be
-/// created because the place is read-only or belongs to others.
+/// Creates the data directory if it is missing. `None` where it cannot be created because the place is read-only or
+/// belongs to others.
 ///
 /// # Errors
-/// When it is not private, or in use.
-pub fn claim(path: &Path) -> Result<Option<Claim>, DataError> {
+/// When it is not private.
+pub fn open(path: &Path) -> Result<Option<Directory>, DataError> {
     let unusable = |source| DataError::Unusable {
         path: path.to_owned(),
         source,
@@ -103,17 +120,68 @@ pub fn claim(path: &Path) -> Result<Option<Claim>, DataError> {
         return Err(DataError::Open(path.to_owned()));
     }
     own(path, found.uid())?;
-    let directory = File::open(path).map_err(unusable)?;
-    match directory.try_lock() {
-        Ok(()) => Ok(Some(Claim {
-            _directory: directory,
-        })),
-        Err(TryLockError::WouldBlock) => Err(DataError::InUse {
-            path: path.to_owned(),
-            pid: holder(found.ino()),
-        }),
-        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    Ok(Some(Directory {
+        path: path.to_owned(),
+        instances: Instances::open(path).map_err(unusable)?,
+    }))
+}
+
+impl Directory {
+    /// Waits until nobody else starts or stops using the directory, and passes the gate.
+    ///
+    /// # Errors
+    /// When somebody has the directory for itself.
+    pub fn enter(&self) -> Result<Gate<'_>, DataError> {
+        let gate = self
+            .instances
+            .enter()
+            .map_err(|error| self.unusable(error))?;
+        match gate.alone().map_err(|error| self.unusable(error))? {
+            None => Ok(gate),
+            Some(Alone(pid)) => Err(DataError::InUse {
+                path: self.path.clone(),
+                pids: pid.into_iter().collect(),
+            }),
+        }
     }
+
+    /// Keeps every start out until this is dropped.
+    ///
+    /// # Errors
+    /// When instances live; they are named.
+    pub fn exclusive(self) -> Result<Exclusive, DataError> {
+        let mut gate = self.enter()?;
+        match gate.become_alone(std::process::id()) {
+            Ok(true) => {
+                drop(gate);
+                Ok(Exclusive { directory: self })
+            }
+            Ok(false) => Err(DataError::InUse {
+                path: self.path.clone(),
+                pids: gate
+                    .living()
+                    .map_err(|error| self.unusable(error))?
+                    .iter()
+                    .map(|instance| instance.pid)
+                    .collect(),
+            }),
+            Err(error) => Err(self.unusable(error)),
+        }
+    }
+
+    fn unusable(&self, source: io::Error) -> DataError {
+        DataError::Unusable {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// A data directory that this process has for itself for as long as this is open somewhere.
+#[derive(Debug)]
+pub struct Exclusive {
+    /// The directory.
+    pub directory: Directory,
 }
 
 fn is_refusal(error: &io::Error) -> bool {
@@ -146,48 +214,38 @@ fn own(path: &Path, owner: u32) -> Result<(), DataError> {
     }
 }
 
-/// The process that holds a lock on the inode: proc_locks(5) tells it, whoever asks.
-fn holder(inode: u64) -> Option<u32> {
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks
-        .lines()
-        .filter(|line| line.contains("FLOCK"))
-        .find_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let at = fields.iter().position(|field| *field == "WRITE")?;
-            let place = fields.get(at + 2)?.rsplit(':').next()?;
-            (place.parse() == Ok(inode))
-                .then(|| fields.get(at + 1)?.parse().ok())
-                .flatten()
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_claimed_directory_is_private_and_names_who_has_it() {
+    fn a_directory_that_is_used_is_not_had_alone_and_names_who_uses_it() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("data");
-        let claim = super::claim(&path).unwrap();
-        assert!(claim.is_some());
+        let open = || super::open(&path).unwrap().unwrap();
+        let instance = open();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
-        let error = super::claim(&path).unwrap_err().to_string();
+        instance.enter().unwrap().register(4711).unwrap();
+        let error = open().exclusive().unwrap_err().to_string();
+        assert!(error.contains("in use by process 4711;"), "{error}");
+        drop(instance);
+        let alone = open().exclusive().unwrap();
+        let error = open().enter().unwrap_err().to_string();
+        let own = std::process::id();
         assert!(
-            error.contains(&format!("in use by process {}", std::process::id())),
+            error.contains(&format!("in use by process {own};")),
             "{error}"
         );
-        drop(claim);
-        assert!(super::claim(&path).unwrap().is_some());
+        drop(alone);
+        assert!(open().enter().is_ok());
     }
 
     #[test]
     fn a_directory_that_others_can_enter_is_refused() {
         let place = tempfile::tempdir().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let error = super::claim(place.path()).unwrap_err().to_string();
+        let error = super::open(place.path()).unwrap_err().to_string();
         assert!(
             error.contains("can be entered by others; run `chmod 700`"),
             "{error}"

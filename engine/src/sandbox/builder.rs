@@ -1,0 +1,137 @@
+//! Builds the root that the instances of a data directory share.
+//!
+//! The builder is a short-lived process in a new user namespace and a new mount namespace. It mounts the layers and
+//! the overlay on a [stage](super::root), sends descriptors of the two namespaces to the supervisor, and ends. From then
+//! on the root lives exactly as long as somebody holds the descriptors or is in a copy of the mount namespace: the
+//! kernel takes it apart when the last instance is gone, however that ended.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, umask};
+
+use super::channel::{Channel, Message};
+use super::failure::{Attempt, Failure};
+use super::kernel::RootKernel;
+use super::{die_with_parent, identity, refusal, root};
+use crate::plan::{IdMap, Plan, RootAction, Step, Upper};
+use crate::trace::trace;
+
+/// The kernel as the builder sees it.
+pub struct Builder {
+    supervisor: Channel,
+    /// The process that serves the layers, if there are any.
+    server: Option<Channel>,
+    data: Option<OwnedFd>,
+    fuse: Option<OwnedFd>,
+    layers: usize,
+}
+
+impl Builder {
+    /// For the process that was just forked into a new user and mount namespace.
+    pub fn new(supervisor: Channel, server: Option<Channel>) -> Builder {
+        Builder {
+            supervisor,
+            server,
+            data: None,
+            fuse: None,
+            layers: 0,
+        }
+    }
+
+    /// Tells the supervisor why there is no root.
+    pub fn report(&self, failure: Failure) {
+        let Failure { code, text } = failure;
+        // Nobody is left to tell when the supervisor is gone.
+        let _ = self.supervisor.send(&Message::Failed { code, text });
+    }
+
+    /// Everything that only the caller may open is opened before the ids change.
+    fn open_outside(&mut self, plan: &Plan) -> Result<(), Failure> {
+        for step in &plan.root {
+            match &step.action {
+                RootAction::Overlay {
+                    upper: Upper::Directory(data),
+                } => self.data = Some(root::open_data(data)?),
+                // It must be opened inside the user namespace that mounts it: the kernel
+                // answers EINVAL to a descriptor from another one.
+                RootAction::Layers { .. } => {
+                    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+                    let fuse = nix::fcntl::open("/dev/fuse", flags, Mode::empty());
+                    self.fuse = Some(fuse.map_err(refusal::explain_fuse)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn mount_layers(&mut self) -> Result<(), Failure> {
+        let (Some(fuse), Some(server)) = (self.fuse.take(), self.server.take()) else {
+            return Err(Failure::ours("the plan has no server"));
+        };
+        root::mount_layers(&fuse)?;
+        server
+            .send(&Message::Fuse(fuse))
+            .attempting(|| "hand the layers to their server".into())
+    }
+}
+
+impl RootKernel for Builder {
+    fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
+        die_with_parent()?;
+        // What is built has the modes that are meant, whatever the caller's mask.
+        umask(Mode::from_bits_truncate(0o022));
+        match plan.identity.map {
+            IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
+                .attempting(|| "map the caller's ids into a user namespace".into())?,
+            IdMap::Range { .. } => match self.supervisor.receive() {
+                Ok(Some(Message::Mapped)) => {}
+                _ => return Err(Failure::ours("the supervisor is gone")),
+            },
+        }
+        self.open_outside(plan)?;
+        if let IdMap::Range { .. } = plan.identity.map {
+            identity::become_outer_root()
+                .attempting(|| "become root of the user namespace".into())?;
+        }
+        root::enter_stage()?;
+        trace(|| "stage entered".into());
+        Ok(())
+    }
+
+    fn perform(&mut self, step: &Step<RootAction>) -> Result<(), Failure> {
+        match &step.action {
+            RootAction::Layers { count } => {
+                self.layers = *count;
+                self.mount_layers()
+            }
+            RootAction::Skeleton {
+                directories,
+                files,
+                links,
+            } => root::create_skeleton(directories, files, links),
+            RootAction::Overlay { .. } => {
+                root::mount_overlay(self.layers, self.data.take().as_ref())
+            }
+        }
+    }
+
+    fn hand_over(&mut self) -> Result<(), Failure> {
+        let namespace = |name: &str| {
+            let path = root::on_host(&format!("/proc/self/ns/{name}"));
+            File::open(path)
+                .map(OwnedFd::from)
+                .attempting(|| format!("open the new {name} namespace"))
+        };
+        let message = Message::Root {
+            user: namespace("user")?,
+            mounts: namespace("mnt")?,
+        };
+        trace(|| "root stacked".into());
+        self.supervisor
+            .send(&message)
+            .attempting(|| "hand over the root".into())
+    }
+}

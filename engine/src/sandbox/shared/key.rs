@@ -1,0 +1,145 @@
+//! What distinguishes one root from another, so that a start knows whether it can join.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::plan::{IdMap, LayerSource, Plan};
+
+/// Version of what supervisors say to each other.
+const PROTOCOL: u32 = 1;
+
+/// Which of the choices of a root the caller made for this start alone, by a `FIM_*` variable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Explicit {
+    /// The layers.
+    pub layers: bool,
+}
+
+/// The choices of a root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    protocol: u32,
+    /// Digest of which layers there are, in their order.
+    layers: String,
+    /// Which ids of the host the ids of the root are.
+    ids: String,
+}
+
+/// How a running root differs from what is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// It is the very same.
+    None,
+    /// In something that is stored and was changed meanwhile: what it is, for a sentence.
+    Stored(&'static str),
+    /// In something that this start asks for by itself.
+    Explicit(&'static str),
+    /// So much that nothing can be shared.
+    Foreign(&'static str),
+}
+
+impl Key {
+    /// The key of the root of a plan.
+    pub fn of(plan: &Plan) -> Key {
+        Key {
+            protocol: PROTOCOL,
+            layers: digest(&plan.layers),
+            ids: match plan.identity.map {
+                IdMap::Single { uid, .. } => format!("the one of uid {uid}"),
+                IdMap::Range { first, .. } => format!("those from {first} on"),
+            },
+        }
+    }
+
+    /// Compares what is asked for with what runs.
+    pub fn differs_from(&self, running: &Key, explicit: Explicit) -> Difference {
+        if self.protocol != running.protocol {
+            return Difference::Foreign("another version of the program");
+        }
+        if self.ids != running.ids {
+            return Difference::Foreign("other ids");
+        }
+        match (self.layers == running.layers, explicit.layers) {
+            (true, _) => Difference::None,
+            (false, true) => Difference::Explicit("layers"),
+            (false, false) => Difference::Stored("layers"),
+        }
+    }
+}
+
+/// A layer is the same when it is the same bytes of the same file, whatever the file is called by now.
+fn digest(layers: &[LayerSource]) -> String {
+    let mut files: HashMap<&Path, (u64, u64)> = HashMap::new();
+    let mut hash = Sha256::new();
+    for layer in layers {
+        let (device, inode) = *files.entry(&layer.path).or_insert_with(|| {
+            fs::metadata(&layer.path).map_or((0, 0), |found| (found.dev(), found.ino()))
+        });
+        for number in [device, inode, layer.offset, layer.size] {
+            hash.update(number.to_le_bytes());
+        }
+    }
+    let digest = hash.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(layers: &str) -> Key {
+        Key {
+            protocol: PROTOCOL,
+            layers: layers.into(),
+            ids: "x".into(),
+        }
+    }
+
+    #[test]
+    fn what_differs_is_named_with_who_asked_for_it() {
+        let asked = Explicit { layers: true };
+        let stored = Explicit::default();
+        assert_eq!(key("a").differs_from(&key("a"), asked), Difference::None);
+        assert_eq!(
+            key("a").differs_from(&key("b"), asked),
+            Difference::Explicit("layers")
+        );
+        assert_eq!(
+            key("a").differs_from(&key("b"), stored),
+            Difference::Stored("layers")
+        );
+        let newer = Key {
+            protocol: PROTOCOL + 1,
+            ..key("a")
+        };
+        assert!(matches!(
+            key("a").differs_from(&newer, stored),
+            Difference::Foreign(_)
+        ));
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_has_the_same_layers() {
+        let place = tempfile::tempdir().unwrap();
+        let layer = |name: &str| LayerSource {
+            path: place.path().join(name),
+            offset: 8,
+            size: 9,
+        };
+        fs::write(place.path().join("a"), "x").unwrap();
+        let before = digest(&[layer("a")]);
+        fs::rename(place.path().join("a"), place.path().join("b")).unwrap();
+        assert_eq!(digest(&[layer("b")]), before);
+        let further = LayerSource {
+            offset: 9,
+            ..layer("b")
+        };
+        assert_ne!(digest(&[further]), before);
+    }
+}

@@ -1,0 +1,165 @@
+//! How a start gets the root of a running instance.
+//!
+//! Every supervisor listens on an abstract unix socket: nothing of it is left when it is killed. The name holds a token
+//! that only who can read the data directory knows. Whoever connects gets one packet, with the key of the root and the
+//! descriptors of it, and the connection is closed: neither side ever waits for the other to say more.
+//!
+//! The descriptors are power over every instance, so they go to the same user only, and only to a process in the
+//! supervisor's own user namespace: a program in a container with the host's network can see the socket, and
+//! is not.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen,
+    socket, sockopt,
+};
+use nix::unistd::{Pid, geteuid};
+
+use super::{Key, SharedRoot};
+use crate::data::instances::Living;
+use crate::sandbox::channel::send_packet;
+use crate::sys::{accept, open_process, receive_with_descriptors};
+
+/// Bytes of the longest packet.
+const LONGEST: usize = 4096;
+/// Milliseconds that a supervisor may take to answer. It answers at once unless it is stopped.
+const PATIENCE: u16 = 5000;
+
+/// Where the root of an instance can be had.
+#[derive(Debug)]
+pub struct Listener(OwnedFd);
+
+/// What a supervisor answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// Its root.
+    Root(Key, SharedRoot),
+    /// It has ended, or is about to.
+    Gone,
+    /// It runs and does not answer.
+    Silent,
+}
+
+fn address(token: &str, id: u64) -> nix::Result<UnixAddr> {
+    UnixAddr::new_abstract(format!("flatimage-{token}-{id}").as_bytes())
+}
+
+fn seqpacket(flags: SockFlag) -> nix::Result<OwnedFd> {
+    socket(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        flags | SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+}
+
+impl Listener {
+    /// Listens for the instance `id` of the data directory with this token.
+    ///
+    /// # Errors
+    /// As bind(2); `EADDRINUSE` when somebody else has the name.
+    pub fn new(token: &str, id: u64) -> io::Result<Listener> {
+        let socket = seqpacket(SockFlag::SOCK_NONBLOCK)?;
+        bind(socket.as_raw_fd(), &address(token, id)?)?;
+        listen(&socket, Backlog::MAXCONN)?;
+        Ok(Listener(socket))
+    }
+
+    /// Answers one start that asks. Never waits.
+    pub fn answer(&self, key: &Key, root: &SharedRoot) {
+        let (Ok(peer), Ok(text)) = (accept(self.0.as_fd()), serde_json::to_vec(key)) else {
+            return;
+        };
+        if may_have(peer.as_fd()) && root.is_served() {
+            let mut fds = vec![root.user.as_fd(), root.mounts.as_fd()];
+            fds.extend(root.servers.iter().map(AsFd::as_fd));
+            // Who is gone meanwhile needs no answer.
+            let _ = send_packet(peer.as_fd(), &text, &fds);
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Whether the process at the other end is one of the same user, outside of any container.
+fn may_have(peer: BorrowedFd<'_>) -> bool {
+    let Ok(who) = getsockopt(&peer, sockopt::PeerCredentials) else {
+        return false;
+    };
+    // A process of another pid namespace has no pid here, and so no file to read.
+    let theirs = fs::read_link(format!("/proc/{}/ns/user", who.pid()));
+    let ours = fs::read_link("/proc/self/ns/user");
+    let same = matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs == ours);
+    who.uid() == geteuid().as_raw() && same && is_still_there(peer)
+}
+
+/// The pid that was looked at could be another process's by now, unless the one that connected
+/// still runs. Before Linux 6.5 the kernel cannot tell.
+fn is_still_there(peer: BorrowedFd<'_>) -> bool {
+    match getsockopt(&peer, sockopt::PeerPidfd) {
+        Ok(process) => {
+            let mut waited = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+            poll(&mut waited, PollTimeout::ZERO) == Ok(0)
+        }
+        Err(Errno::ENOPROTOOPT) => true,
+        Err(_) => false,
+    }
+}
+
+/// Asks the supervisor of an instance for its root.
+///
+/// # Errors
+/// When no socket can be made.
+pub fn ask(token: &str, instance: Living) -> io::Result<Answer> {
+    let socket = seqpacket(SockFlag::empty())?;
+    if connect(socket.as_raw_fd(), &address(token, instance.id)?).is_err() {
+        return Ok(unreachable(instance.pid));
+    }
+    if !becomes_readable(socket.as_fd()) {
+        return Ok(Answer::Silent);
+    }
+    let mut bytes = [0; LONGEST];
+    let Ok((length, fds)) = receive_with_descriptors(socket.as_fd(), &mut bytes) else {
+        return Ok(Answer::Gone);
+    };
+    let mut fds = fds.into_iter();
+    let (Ok(key), Some(user), Some(mounts)) = (
+        serde_json::from_slice(&bytes[..length]),
+        fds.next(),
+        fds.next(),
+    ) else {
+        return Ok(Answer::Gone);
+    };
+    let root = SharedRoot {
+        user,
+        mounts,
+        servers: fds.collect(),
+    };
+    Ok(match root.is_served() {
+        true => Answer::Root(key, root),
+        false => Answer::Gone,
+    })
+}
+
+/// Nobody listens: the supervisor has ended, or listens in another network namespace, of which
+/// only the first passes.
+fn unreachable(pid: u32) -> Answer {
+    match open_process(Pid::from_raw(pid as i32)) {
+        Ok(process) if !becomes_readable(process.as_fd()) => Answer::Silent,
+        _ => Answer::Gone,
+    }
+}
+
+fn becomes_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut waited = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut waited, PATIENCE).is_ok_and(|readable| readable > 0)
+}

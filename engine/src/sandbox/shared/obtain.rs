@@ -1,0 +1,203 @@
+//! Joins the root of running instances, or builds one.
+
+use std::os::fd::OwnedFd;
+
+use nix::sched::CloneFlags;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use super::listen::{Answer, Listener, ask};
+use super::{Difference, Explicit, Key, SharedRoot};
+use crate::data::instances::{Gate, Living};
+use crate::data::{self, DataError};
+use crate::plan::{IdMap, Plan};
+use crate::sandbox::builder::Builder;
+use crate::sandbox::channel::{Channel, Message};
+use crate::sandbox::failure::{Attempt, Failure};
+use crate::sandbox::{identity, kernel, refusal, server};
+use crate::sys::{Fork, fork, fork_into, open_process};
+use crate::trace::trace;
+
+/// The root of a start, and where further starts can have it.
+pub struct Obtained {
+    /// The root.
+    pub root: SharedRoot,
+    /// What the root is.
+    pub key: Key,
+    /// `None` for a root in memory, which is nobody else's.
+    pub listener: Option<Listener>,
+}
+
+/// Answers the root for `plan`: that of the instances of `data` that run, or a new one. From then on the caller
+/// is an instance of the data directory too.
+///
+/// # Errors
+/// When the running root is not one that this start can use, or none can be built.
+pub fn obtain(
+    plan: &Plan,
+    data: Option<&data::Directory>,
+    explicit: Explicit,
+    warn: &dyn Fn(&str),
+) -> Result<Obtained, Failure> {
+    let key = Key::of(plan);
+    let Some(data) = data else {
+        let root = build(plan, warn)?;
+        let listener = None;
+        return Ok(Obtained {
+            root,
+            key,
+            listener,
+        });
+    };
+    let mut gate = data.enter()?;
+    let (root, key) = match running(&mut gate, data)? {
+        Some(found) => {
+            let (living, running, root) = found;
+            compare(&key, &running, explicit, living.pid, warn)?;
+            trace(|| format!("joined the root of process {}", living.pid));
+            (root, running)
+        }
+        None => (build(plan, warn)?, key),
+    };
+    let listener = register(&mut gate).map_err(|source| DataError::Unusable {
+        path: data.path.clone(),
+        source,
+    })?;
+    Ok(Obtained {
+        root,
+        key,
+        listener: Some(listener),
+    })
+}
+
+fn register(gate: &mut Gate<'_>) -> std::io::Result<Listener> {
+    let id = gate.register(std::process::id())?;
+    Listener::new(gate.token()?, id)
+}
+
+/// The root of the instances that run. Those that are about to end are waited for.
+fn running(
+    gate: &mut Gate<'_>,
+    data: &data::Directory,
+) -> Result<Option<(Living, Key, SharedRoot)>, Failure> {
+    let unusable = |source| DataError::Unusable {
+        path: data.path.clone(),
+        source,
+    };
+    let living = gate.living().map_err(unusable)?;
+    let token = gate.token().map_err(unusable)?.to_owned();
+    for instance in &living {
+        match ask(&token, *instance).map_err(unusable)? {
+            Answer::Root(key, root) => return Ok(Some((*instance, key, root))),
+            Answer::Gone => {}
+            Answer::Silent => {
+                return Err(Failure::from(DataError::Silent {
+                    path: data.path.clone(),
+                    pid: instance.pid,
+                }));
+            }
+        }
+    }
+    if !living.is_empty() {
+        trace(|| "waits for the end of the instances before".into());
+        gate.wait_for_others().map_err(unusable)?;
+    }
+    Ok(None)
+}
+
+/// Whether the root that runs will do.
+fn compare(
+    wanted: &Key,
+    running: &Key,
+    explicit: Explicit,
+    pid: u32,
+    warn: &dyn Fn(&str),
+) -> Result<(), Failure> {
+    match wanted.differs_from(running, explicit) {
+        Difference::None => Ok(()),
+        Difference::Stored(what) => {
+            warn(&format!(
+                "the running container (process {pid}) has other {what}, which this start shares; the \
+                 next one after its end has the new ones"
+            ));
+            Ok(())
+        }
+        Difference::Explicit(what) => Err(Failure::ours(format!(
+            "process {pid} runs a container with other {what} than this start asks for; wait for its end or \
+             choose another data directory with FIM_DIR_DATA"
+        ))),
+        Difference::Foreign(what) => Err(Failure::ours(format!(
+            "process {pid} runs a container of this data directory with {what}; wait for its end or choose \
+             another data directory with FIM_DIR_DATA"
+        ))),
+    }
+}
+
+/// Builds a root in new namespaces.
+fn build(plan: &Plan, warn: &dyn Fn(&str)) -> Result<SharedRoot, Failure> {
+    let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
+    let (server, servers) = serve(plan, warn)?;
+    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+    match fork_into(namespaces).map_err(|error| refusal::explain(&error))? {
+        Fork::Child => {
+            drop(ours);
+            let mut builder = Builder::new(theirs, server);
+            let result = kernel::build(plan, &mut builder);
+            let code = i32::from(result.is_err());
+            if let Err(failure) = result {
+                builder.report(failure);
+            }
+            std::process::exit(code)
+        }
+        Fork::Parent(builder) => {
+            drop((theirs, server));
+            let built = await_root(plan, &ours, builder);
+            // It ends by itself, and at once: what it built is the supervisor's now.
+            let _ = waitpid(builder, None);
+            let (user, mounts) = built?;
+            Ok(SharedRoot {
+                user,
+                mounts,
+                servers,
+            })
+        }
+    }
+}
+
+/// Forks the server of the layers, if there are any. Answers the builder's way to it, and the process.
+fn serve(plan: &Plan, warn: &dyn Fn(&str)) -> Result<(Option<Channel>, Vec<OwnedFd>), Failure> {
+    if plan.layers.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
+    match fork().attempting(|| "start a process".into())? {
+        Fork::Child => {
+            drop(ours);
+            server::run(&plan.layers, &plan.identity.map, theirs, warn)
+        }
+        Fork::Parent(server) => {
+            let process = open_process(server).attempting(|| "watch the server".into())?;
+            Ok((Some(ours), vec![process]))
+        }
+    }
+}
+
+fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<(OwnedFd, OwnedFd), Failure> {
+    if let IdMap::Range { first, count } = plan.identity.map {
+        identity::map_outer_range(builder, first, count)
+            .attempting(|| format!("give the container the ids from {first} on"))?;
+        channel
+            .send(&Message::Mapped)
+            .attempting(|| "start the builder".into())?;
+    }
+    match channel
+        .receive()
+        .attempting(|| "hear from the builder".into())?
+    {
+        Some(Message::Root { user, mounts }) => Ok((user, mounts)),
+        Some(Message::Failed { code, text }) => Err(Failure { code, text }),
+        _ => Err(Failure::ours(
+            "the container's root could not be built: the process that builds it was killed",
+        )),
+    }
+}
