@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,9 +21,15 @@ const PHASES: [(&str, &str); 8] = [
     ("started", "execute the image"),
     ("started again", "execute the private copy"),
     ("planned", "read the settings, plan"),
-    ("namespaces made", "make the namespaces"),
-    ("stage entered", "map ids, open sources, enter the stage"),
+    (
+        "stage entered",
+        "make the root's namespaces, map ids, enter the stage",
+    ),
     ("root stacked", "mount the layers and the overlay"),
+    (
+        "namespaces made",
+        "enter the root, make the instance's namespaces",
+    ),
     ("mounted", "mount /dev, /proc, /tmp, /run, tools"),
     (
         "restricted",
@@ -95,25 +102,33 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
+/// A first start, which builds the root, and one beside a program that runs, which joins it.
 fn compare(name: &str, image: &Path, place: &Path) {
-    let mut bwrap = Command::new("bwrap");
-    bwrap.args([
-        "--unshare-all",
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "true",
-    ]);
     let mut ours = Command::new(image);
     ours.args(["fim-exec", "true"])
         .env("FIM_DIR_DATA", place.join(name));
+    report(&format!("{name}: first start"), &mut ours);
+    let mut running = Command::new(image)
+        .args(["fim-exec", "bash", "-c", "echo; read -r"])
+        .env("FIM_DIR_DATA", place.join(name))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the image starts");
+    let mut ready = [0];
+    let output = running.stdout.as_mut().expect("a pipe");
+    output.read_exact(&mut ready).expect("the program runs");
+    report(&format!("{name}: second start"), &mut ours);
+    drop(running.stdin.take());
+    running.wait().expect("the program ends");
+}
+
+fn report(title: &str, ours: &mut Command) {
+    ours.env_remove("FIM_DEBUG");
+    let mut bwrap = bwrap();
     let mut times = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=RUNS {
-        let (ours, peer) = (time(&mut ours), time(&mut bwrap));
+        let (ours, peer) = (time(ours), time(&mut bwrap));
         // The first round fills caches.
         if round > 0 {
             times.0.push(ours);
@@ -123,15 +138,22 @@ fn compare(name: &str, image: &Path, place: &Path) {
     }
     let [ours_ms, peer_ms, ratio] =
         [&mut times.0, &mut times.1, &mut times.2].map(|values| quartiles(values));
-    println!("{name}: start of `true`, {RUNS} runs in turn, quartiles");
+    println!("{title} of `true`, {RUNS} runs in turn, quartiles");
     println!("  image  {ours_ms} ms");
     println!("  bwrap  {peer_ms} ms");
     println!("  ratio  {ratio}");
     println!("  where the time goes, median ms:");
     ours.env("FIM_DEBUG", "1");
-    for (phase, milliseconds) in phases(&mut ours) {
+    for (phase, milliseconds) in phases(ours) {
         println!("  {milliseconds:8.3}  {phase}");
     }
+}
+
+fn bwrap() -> Command {
+    let mut bwrap = Command::new("bwrap");
+    bwrap.args(["--unshare-all", "--ro-bind", "/", "/"]);
+    bwrap.args(["--dev", "/dev", "--proc", "/proc", "true"]);
+    bwrap
 }
 
 fn time(command: &mut Command) -> f64 {
