@@ -29,6 +29,14 @@ impl Failure {
             text: text.into(),
         }
     }
+
+    /// Of a container whose layers nobody serves any more.
+    pub fn unserved() -> Failure {
+        Failure::ours(
+            "the process that served the container's files was killed, and the container was \
+             ended; start it again",
+        )
+    }
 }
 
 /// Says what was attempted when a system call failed.

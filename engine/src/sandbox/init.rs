@@ -125,6 +125,8 @@ fn become_program(exec: &Exec) -> Result<Infallible, Failure> {
         match error {
             Errno::ENOENT | Errno::ENOTDIR => {}
             Errno::EACCES => outcome = error,
+            // What FUSE answers from then on.
+            Errno::ENOTCONN | Errno::ECONNABORTED => return Err(Failure::unserved()),
             other => return Err(cannot_execute(exec, other)),
         }
     }

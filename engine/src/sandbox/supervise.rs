@@ -33,12 +33,19 @@ pub fn supervise(
     loop {
         let ready = wait(obtained, channel, signals)?;
         if ready.message
-            && let Some(code) = container.hear(channel)?
+            && let Some(code) = container.hear(channel).map_err(|failure| {
+                // What else went wrong did so because of that.
+                match obtained.root.is_served() {
+                    true => failure,
+                    false => Failure::unserved(),
+                }
+            })?
         {
             return Ok(code);
         }
         if ready.server {
-            return Err(container.unserved());
+            container.end();
+            return Err(Failure::unserved());
         }
         if ready.start
             && let Some(listener) = &obtained.listener
@@ -135,15 +142,11 @@ impl Container {
 
     /// Without its server the root answers nothing but errors: the program is ended before it makes
     /// something of them.
-    fn unserved(&self) -> Failure {
+    fn end(&self) {
         if let Some(first) = self.first {
             // It may have ended by itself meanwhile.
             let _ = kill(first, Signal::SIGKILL);
         }
-        Failure::ours(
-            "the process that served the container's files was killed, and the container was \
-             ended; start it again",
-        )
     }
 
     fn take_signal(&mut self, signals: &SignalFd) -> Result<(), Failure> {
