@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
+
+use crate::sandbox::plain;
 
 mod glob;
 
@@ -50,6 +52,8 @@ pub struct Host {
     pub account: Account,
     /// The caller's working directory, if it still exists.
     pub working_directory: Option<PathBuf>,
+    /// Why no filesystem can be served over FUSE, in words; `None` where one can.
+    pub no_fuse: Option<String>,
     /// The host's files.
     pub files: Box<dyn Files>,
 }
@@ -68,6 +72,7 @@ impl Host {
             uid,
             gid: getegid().as_raw(),
             working_directory: std::env::current_dir().ok(),
+            no_fuse: no_fuse(Path::new("/dev/fuse")),
             files: Box::new(RealFiles),
         }
     }
@@ -106,6 +111,23 @@ fn account(environment: &BTreeMap<String, String>, passwd: &str, uid: u32) -> Ac
             .or_else(|| variable("USER"))
             .unwrap_or_else(|| format!("user{uid}")),
         home: PathBuf::from(home.unwrap_or_else(|| "/".to_owned())),
+    }
+}
+
+/// Number of the FUSE device (Documentation/admin-guide/devices.txt).
+const FUSE: (u32, u32) = (10, 229);
+
+fn no_fuse(path: &Path) -> Option<String> {
+    let opened = fs::File::options().read(true).write(true).open(path);
+    let found = opened.and_then(|device| device.metadata());
+    let path = path.display();
+    match found {
+        Err(error) => Some(format!("{path} cannot be opened: {}", plain(&error))),
+        Ok(found) => {
+            let (major, minor) = (libc::major(found.rdev()), libc::minor(found.rdev()));
+            let is_fuse = found.file_type().is_char_device() && (major, minor) == FUSE;
+            (!is_fuse).then(|| format!("{path} is another device"))
+        }
     }
 }
 

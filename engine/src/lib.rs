@@ -4,6 +4,7 @@
 //! in `schema/reserved.yaml`; what it does at a start is a [`plan`], which is data, run by
 //! the [`sandbox`], which is the only part that acts.
 
+mod byte_lock;
 mod command;
 pub mod data;
 pub mod host;
@@ -17,5 +18,6 @@ pub mod sandbox;
 mod sys;
 pub mod tools;
 mod trace;
+pub mod unpack;
 
 pub use command::main;

@@ -62,6 +62,19 @@ pub fn unit(
         .find_map(|base| unit_below(&base, image, placement))
 }
 
+/// The caller's folder for what takes space: below `$XDG_CACHE_HOME` or `~/.cache`, and never in memory. `None` where it
+/// would not be private or where nothing can be executed.
+pub fn cache(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let home = variable("HOME").map(|home| format!("{home}/.cache"));
+    let bases = [variable("XDG_CACHE_HOME"), home];
+    bases
+        .into_iter()
+        .flatten()
+        .map(PathBuf::from)
+        .filter(|base| base.is_absolute())
+        .find_map(|base| usable(&base))
+}
+
 fn unit_below(base: &Path, image: &Path, placement: &Placement) -> Option<Unit> {
     let directory = base.join("flatimage").join(&placement.build_id);
     if let Some(unit) = existing(&directory, placement) {

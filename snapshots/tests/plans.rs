@@ -75,6 +75,7 @@ fn host() -> Host {
             home: "/home/ana".into(),
         },
         working_directory: Some("/work".into()),
+        no_fuse: None,
         files: Box::new(Everything),
     }
 }

@@ -9,6 +9,7 @@
 //! every index found in it is checked where it is used.
 
 mod cache;
+mod digest;
 mod error;
 mod frozen;
 mod layer;
@@ -22,6 +23,7 @@ mod table;
 mod verify;
 
 pub use cache::BlockCache;
+pub use digest::digest;
 pub use error::{OpenError, ReadError};
 pub use layer::{Attributes, Entry, Kind, Layer, ROOT};
 pub use pack::{PackError, PackOptions, Packed, Progress, pack};

@@ -114,7 +114,7 @@ impl Extent {
         Ok(self.file.read_exact_at(buffer, self.offset + at)?)
     }
 
-    fn header(&self, at: u64) -> Result<Header, ReadError> {
+    pub(crate) fn header(&self, at: u64) -> Result<Header, ReadError> {
         if at
             .checked_add(HEADER_SIZE)
             .is_none_or(|end| end > self.length)

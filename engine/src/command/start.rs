@@ -66,6 +66,7 @@ impl Session {
         trace(|| "planned".into());
         trace(|| format!("the plan:\n{plan}"));
         let context = Context {
+            host: &self.host,
             image: self.file()?,
             tools_offset: self.placement.tools_offset,
             data: data.as_ref(),

@@ -1,7 +1,7 @@
 //! The instances of a data directory: which live, and who may start or stop being one.
 //!
-//! One file, `<data>/instances`, says it with locks of the open file (`F_OFD_SETLK`, fcntl(2)), which the
-//! kernel lets go of when the last process with the descriptor is gone, however it ended:
+//! One file, `<data>/instances`, says it with [locks of the open file](byte_lock), which the kernel lets go of when
+//! the last process with the descriptor is gone, however it ended:
 //!
 //! ```text
 //! byte 0       the gate: held while an instance starts or ends being alone, never for long
@@ -24,20 +24,17 @@
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use crate::byte_lock::{self, Kind};
 
 /// The name of the file in the data directory.
 const NAME: &str = "instances";
 const GATE: u64 = 0;
 const ALONE: u64 = 1;
 const FIRST: u64 = 2;
-/// A length of 0 is "to the end, however far that is" (fcntl(2)).
-const TO_THE_END: u64 = 0;
 /// The last line: what follows is left from a longer text.
 const END: &str = "end";
 
@@ -92,7 +89,7 @@ impl Instances {
     /// # Errors
     /// As fcntl(2); `ENOLCK` where the filesystem has no locks.
     pub fn enter(&self) -> io::Result<Gate<'_>> {
-        self.lock(libc::F_WRLCK, GATE, 1, true)?;
+        byte_lock::lock(&self.0, Kind::Exclusive, one(GATE))?;
         let mut gate = Gate {
             instances: self,
             state: State::default(),
@@ -101,38 +98,6 @@ impl Instances {
         self.0.read_exact_at(&mut bytes, 0)?;
         gate.state = State::parse(&String::from_utf8_lossy(&bytes));
         Ok(gate)
-    }
-
-    fn lock(&self, kind: libc::c_int, start: u64, length: u64, wait: bool) -> io::Result<()> {
-        let range = range(kind, start, length);
-        loop {
-            let request = match wait {
-                true => FcntlArg::F_OFD_SETLKW(&range),
-                false => FcntlArg::F_OFD_SETLK(&range),
-            };
-            match fcntl(self.0.as_fd(), request) {
-                Err(Errno::EINTR) => {}
-                result => return Ok(result.map(drop)?),
-            }
-        }
-    }
-
-    /// Whether somebody else holds a lock in the range.
-    fn is_held(&self, start: u64, length: u64) -> io::Result<bool> {
-        let mut range = range(libc::F_WRLCK, start, length);
-        fcntl(self.0.as_fd(), FcntlArg::F_OFD_GETLK(&mut range))?;
-        Ok(i32::from(range.l_type) != libc::F_UNLCK)
-    }
-}
-
-fn range(kind: libc::c_int, start: u64, length: u64) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: start as libc::off_t,
-        l_len: length as libc::off_t,
-        // The kernel demands 0 for locks of an open file.
-        l_pid: 0,
     }
 }
 
@@ -144,7 +109,7 @@ impl Gate<'_> {
     pub fn living(&self) -> io::Result<Vec<Living>> {
         let mut living = Vec::new();
         for named in &self.state.named {
-            if self.instances.is_held(FIRST + named.id, 1)? {
+            if byte_lock::is_held(&self.instances.0, one(FIRST + named.id))? {
                 living.push(*named);
             }
         }
@@ -156,7 +121,7 @@ impl Gate<'_> {
     /// # Errors
     /// As fcntl(2).
     pub fn alone(&self) -> io::Result<Option<Alone>> {
-        let held = self.instances.is_held(ALONE, 1)?;
+        let held = byte_lock::is_held(&self.instances.0, one(ALONE))?;
         Ok(held.then_some(Alone(self.state.alone)))
     }
 
@@ -165,9 +130,9 @@ impl Gate<'_> {
     /// # Errors
     /// As fcntl(2).
     pub fn wait_for_others(&self) -> io::Result<()> {
-        let all = (FIRST, TO_THE_END);
-        self.instances.lock(libc::F_WRLCK, all.0, all.1, true)?;
-        self.instances.lock(libc::F_UNLCK, all.0, all.1, false)
+        let file = &self.instances.0;
+        byte_lock::lock(file, Kind::Exclusive, byte_lock::from(FIRST))?;
+        byte_lock::lock(file, Kind::None, byte_lock::from(FIRST))
     }
 
     /// Becomes an instance, for as long as any process has the descriptor; answers its id.
@@ -178,9 +143,13 @@ impl Gate<'_> {
         self.state.named = self.living()?;
         if self.state.named.is_empty() {
             self.state.next = 0;
+            // The kernel closes the descriptors of a process that ended one after the other: its lock may be
+            // free and the name that it listens at not yet. A new token makes new names.
+            self.state.token.clear();
         }
         let id = self.state.next;
-        self.instances.lock(libc::F_WRLCK, FIRST + id, 1, false)?;
+        // Nobody else has it: whoever takes one holds the gate.
+        byte_lock::lock(&self.instances.0, Kind::Exclusive, one(FIRST + id))?;
         self.state.next += 1;
         self.state.alone = None;
         self.state.named.push(Living { id, pid });
@@ -193,9 +162,8 @@ impl Gate<'_> {
     /// # Errors
     /// As fcntl(2) and write(2).
     pub fn become_alone(&mut self, pid: u32) -> io::Result<bool> {
-        match self.instances.lock(libc::F_WRLCK, ALONE, TO_THE_END, false) {
-            Err(error) if is_held_by_others(&error) => return Ok(false),
-            result => result?,
+        if !byte_lock::try_lock(&self.instances.0, Kind::Exclusive, byte_lock::from(ALONE))? {
+            return Ok(false);
         }
         self.state = State {
             token: std::mem::take(&mut self.state.token),
@@ -206,7 +174,7 @@ impl Gate<'_> {
         Ok(true)
     }
 
-    /// What nobody outside of the data directory knows, made when there is none.
+    /// What nobody outside of the data directory knows, made when there is none. It lasts as long as any instance lives.
     ///
     /// # Errors
     /// As reading `/dev/urandom` does.
@@ -232,17 +200,14 @@ impl Gate<'_> {
     }
 }
 
-fn is_held_by_others(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::EAGAIN | Errno::EACCES)
-    )
+fn one(byte: u64) -> Range<u64> {
+    byte..byte + 1
 }
 
 impl Drop for Gate<'_> {
     fn drop(&mut self) {
         // The lock ends with the descriptor at the latest.
-        let _ = self.instances.lock(libc::F_UNLCK, GATE, 1, false);
+        let _ = byte_lock::lock(&self.instances.0, Kind::None, one(GATE));
     }
 }
 
@@ -328,14 +293,19 @@ mod tests {
     }
 
     #[test]
-    fn the_token_stays_and_nonsense_in_the_file_counts_for_nothing() {
+    fn the_token_lasts_while_anybody_lives_and_nonsense_in_the_file_counts_for_nothing() {
         let place = tempfile::tempdir().unwrap();
         let one = Instances::open(place.path()).unwrap();
         one.enter().unwrap().register(1).unwrap();
         let token = one.enter().unwrap().token().unwrap().to_owned();
         assert_eq!(token.len(), 32);
         let two = Instances::open(place.path()).unwrap();
+        two.enter().unwrap().register(2).unwrap();
         assert_eq!(two.enter().unwrap().token().unwrap(), token);
+        drop((one, two));
+        let two = Instances::open(place.path()).unwrap();
+        two.enter().unwrap().register(3).unwrap();
+        assert_ne!(two.enter().unwrap().token().unwrap(), token);
         std::fs::write(place.path().join(NAME), "x y z\nq\n7 8\n9 nine\n").unwrap();
         let gate = two.enter().unwrap();
         assert_eq!(gate.living().unwrap(), []);

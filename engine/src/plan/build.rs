@@ -14,7 +14,7 @@ use super::effects::{Effects, Interpreter};
 use super::environment;
 use super::person::{Person, ROOT_HOME};
 use super::skeleton::Skeleton;
-use super::{Action, Exec, IdMap, LayerSource, Plan, RootAction, Step, Upper};
+use super::{Action, Exec, IdMap, LayerSource, Plan, RootAction, Step, Upper, Way};
 use crate::host::{Host, Kind};
 use crate::image::Image;
 use crate::tools::Tools;
@@ -228,13 +228,19 @@ fn steps(
     steps.extend(mounts);
     steps.extend(base::restrictions(&brought));
     steps.extend(system(request, effects));
-    (root(request, skeleton), steps)
+    (root(host, request, skeleton), steps)
 }
 
 /// The root that instances share.
-fn root(request: &Request, skeleton: RootAction) -> Vec<Step<RootAction>> {
+fn root(host: &Host, request: &Request, skeleton: RootAction) -> Vec<Step<RootAction>> {
     let layers = (!request.layers.is_empty()).then_some(RootAction::Layers {
         count: request.layers.len(),
+        way: match &host.no_fuse {
+            None => Way::Fuse,
+            Some(reason) => Way::Unpacked {
+                reason: reason.clone(),
+            },
+        },
     });
     let overlay = RootAction::Overlay {
         upper: request.upper.clone(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flatimage_reserved::effect::Missing;
 
-use super::{Action, Exec, IdMap, Plan, RootAction, Step, Upper};
+use super::{Action, Exec, IdMap, Plan, RootAction, Step, Upper, Way};
 
 impl Display for Plan {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
@@ -50,7 +50,17 @@ impl<A: Display> Display for Step<A> {
 impl Display for RootAction {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            RootAction::Layers { count } => write!(to, "layers     {count} over FUSE"),
+            RootAction::Layers {
+                count,
+                way: Way::Fuse,
+            } => write!(to, "layers     {count} over FUSE"),
+            RootAction::Layers {
+                count,
+                way: Way::Unpacked { reason },
+            } => write!(
+                to,
+                "layers     {count} unpacked in the cache, because {reason}"
+            ),
             RootAction::Skeleton {
                 directories,
                 files,

@@ -43,6 +43,16 @@ pub struct Plan {
     pub exec: Exec,
 }
 
+impl Plan {
+    /// How its layers are shown; `None` when there are none.
+    pub fn way(&self) -> Option<&Way> {
+        self.root.iter().find_map(|step| match &step.action {
+            RootAction::Layers { way, .. } => Some(way),
+            _ => None,
+        })
+    }
+}
+
 /// Who the program is, inside and outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Identity {
@@ -99,10 +109,12 @@ pub struct Step<A = Action> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RootAction {
-    /// Mounts the layers over FUSE, each as a directory of its own, read-only.
+    /// Shows the layers, each as a directory of its own, read-only.
     Layers {
         /// How many.
         count: usize,
+        /// How they are shown.
+        way: Way,
     },
     /// Creates the places to mount on in a directory that becomes the lowest layer, so that
     /// no start leaves anything in the data directory.
@@ -118,6 +130,19 @@ pub enum RootAction {
     Overlay {
         /// Where changes go.
         upper: Upper,
+    },
+}
+
+/// How layers are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Served over FUSE, from where they are.
+    Fuse,
+    /// Unpacked into the caller's cache.
+    Unpacked {
+        /// Why not over FUSE.
+        reason: String,
     },
 }
 

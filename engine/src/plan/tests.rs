@@ -50,6 +50,7 @@ fn host(files: &[(&str, &str, Kind)], variables: &[(&str, &str)]) -> Host {
             home: "/home/ana".into(),
         },
         working_directory: Some("/work".into()),
+        no_fuse: None,
         files: Box::new(Table(files.iter().map(entry).collect())),
     }
 }
@@ -433,7 +434,26 @@ fn an_image_without_entries_has_no_layers_to_mount() {
             .any(|step| matches!(step.action, RootAction::Layers { .. }))
     );
     let plan = build(&[], &host(&[], &[]), &request(&[])).unwrap();
-    assert_eq!(plan.root[0].action, RootAction::Layers { count: 1 });
+    assert_eq!(
+        plan.root[0].action,
+        RootAction::Layers {
+            count: 1,
+            way: Way::Fuse
+        }
+    );
+}
+
+#[test]
+fn without_fuse_layers_are_unpacked_and_the_plan_says_why() {
+    let host = Host {
+        no_fuse: Some("/dev/fuse is away".into()),
+        ..host(&[], &[])
+    };
+    let plan = build(&[], &host, &request(&[])).unwrap();
+    assert_eq!(
+        plan.root[0].to_string(),
+        "layers     1 unpacked in the cache, because /dev/fuse is away  # default"
+    );
 }
 
 #[test]

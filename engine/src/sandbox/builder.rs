@@ -6,7 +6,9 @@
 //! kernel takes it apart when the last instance is gone, however that ended.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
@@ -14,8 +16,8 @@ use nix::sys::stat::{Mode, umask};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::kernel::RootKernel;
-use super::{die_with_parent, identity, refusal, root};
-use crate::plan::{IdMap, Plan, RootAction, Step, Upper};
+use super::{die_with_parent, identity, place, refusal, root};
+use crate::plan::{IdMap, Plan, RootAction, Step, Upper, Way};
 use crate::trace::trace;
 
 /// The kernel as the builder sees it.
@@ -23,19 +25,29 @@ pub struct Builder {
     supervisor: Channel,
     /// The process that serves the layers, if there are any.
     server: Option<Channel>,
+    /// Where the layers are, if they are unpacked.
+    directories: Vec<Option<PathBuf>>,
     data: Option<OwnedFd>,
     fuse: Option<OwnedFd>,
+    /// The opened directories.
+    unpacked: Vec<Option<OwnedFd>>,
     layers: usize,
 }
 
 impl Builder {
     /// For the process that was just forked into a new user and mount namespace.
-    pub fn new(supervisor: Channel, server: Option<Channel>) -> Builder {
+    pub fn new(
+        supervisor: Channel,
+        server: Option<Channel>,
+        directories: Vec<Option<PathBuf>>,
+    ) -> Builder {
         Builder {
             supervisor,
             server,
+            directories,
             data: None,
             fuse: None,
+            unpacked: Vec::new(),
             layers: 0,
         }
     }
@@ -56,10 +68,18 @@ impl Builder {
                 } => self.data = Some(root::open_data(data)?),
                 // It must be opened inside the user namespace that mounts it: the kernel
                 // answers EINVAL to a descriptor from another one.
-                RootAction::Layers { .. } => {
+                RootAction::Layers { way: Way::Fuse, .. } => {
                     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
                     let fuse = nix::fcntl::open("/dev/fuse", flags, Mode::empty());
                     self.fuse = Some(fuse.map_err(refusal::explain_fuse)?);
+                }
+                RootAction::Layers { .. } => {
+                    let open = |path: &PathBuf| place::stage(path);
+                    let opened = self.directories.iter();
+                    let opened = opened.map(|path| path.as_ref().map(open).transpose());
+                    self.unpacked = opened
+                        .collect::<io::Result<_>>()
+                        .attempting(|| "open the unpacked layers".into())?;
                 }
                 _ => {}
             }
@@ -67,7 +87,16 @@ impl Builder {
         Ok(())
     }
 
-    fn mount_layers(&mut self) -> Result<(), Failure> {
+    fn mount_layers(&mut self, way: &Way) -> Result<(), Failure> {
+        match way {
+            Way::Fuse => self.serve_layers(),
+            Way::Unpacked { .. } => {
+                root::show_layers(&self.unpacked).attempting(|| "show the unpacked layers".into())
+            }
+        }
+    }
+
+    fn serve_layers(&mut self) -> Result<(), Failure> {
         let (Some(fuse), Some(server)) = (self.fuse.take(), self.server.take()) else {
             return Err(Failure::ours("the plan has no server"));
         };
@@ -103,9 +132,9 @@ impl RootKernel for Builder {
 
     fn perform(&mut self, step: &Step<RootAction>) -> Result<(), Failure> {
         match &step.action {
-            RootAction::Layers { count } => {
+            RootAction::Layers { count, way } => {
                 self.layers = *count;
-                self.mount_layers()
+                self.mount_layers(way)
             }
             RootAction::Skeleton {
                 directories,

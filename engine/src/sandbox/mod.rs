@@ -11,6 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 use crate::data;
+use crate::host::Host;
 use crate::plan::Plan;
 
 mod builder;
@@ -37,6 +38,8 @@ pub use shared::Explicit;
 
 /// What a start has beside its plan.
 pub struct Context<'a> {
+    /// The host.
+    pub host: &'a Host,
     /// The image file.
     pub image: File,
     /// Where in it the tools begin.
@@ -54,7 +57,7 @@ pub struct Context<'a> {
 /// # Errors
 /// When the container cannot be built or the program not be started.
 pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
-    let obtained = shared::obtain(plan, context.data, context.explicit, context.warn)?;
+    let obtained = shared::obtain(plan, &context)?;
     // Before the fork: the end of a child that ends at once must not be missed.
     let signals = signals::block().attempting(|| "block signals".into())?;
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;

@@ -20,6 +20,7 @@ use nix::unistd::{chdir, fchdir, pivot_root};
 
 use super::failure::{Attempt, Failure};
 use super::place;
+use crate::sys::{MountAttributes, clone_tree, move_mount, set_attributes};
 
 const HOST: &str = "/host";
 const LAYERS: &str = "/layers";
@@ -85,6 +86,25 @@ pub fn mount_layers(fuse: &OwnedFd) -> Result<(), Failure> {
         Some(options.as_str()),
     )
     .attempting(|| "mount the layers over FUSE".into())
+}
+
+/// Shows these directories as the layers; an empty one in the place of one that is missing.
+pub fn show_layers(directories: &[Option<OwnedFd>]) -> io::Result<()> {
+    let attributes = MountAttributes {
+        read_only: true,
+        no_devices: true,
+        no_exec: false,
+    };
+    for (index, directory) in directories.iter().enumerate() {
+        let at = format!("{LAYERS}/{index}");
+        fs::create_dir(&at)?;
+        if let Some(directory) = directory {
+            let mount = clone_tree(directory.as_fd())?;
+            set_attributes(mount.as_fd(), attributes)?;
+            move_mount(mount.as_fd(), place::stage(Path::new(&at))?.as_fd())?;
+        }
+    }
+    Ok(())
 }
 
 /// Creates the places that mounts need, as the lowest layer.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
 pub mod chapter;
+pub mod layers;
 pub mod running;
 pub mod store;
 
@@ -15,7 +16,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// An ordinary user that has no account, which is the harder case.
-const ORDINARY: u32 = 54_321;
+pub const ORDINARY: u32 = 54_321;
 
 /// Who runs an image in a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 //! supervisor's own user namespace: a program in a container with the host's network can see the socket, and
 //! is not.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,7 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 use nix::unistd::{Pid, geteuid};
+use serde::{Deserialize, Serialize};
 
 use super::{Key, SharedRoot};
 use crate::data::instances::Living;
@@ -33,6 +35,14 @@ const PATIENCE: u16 = 5000;
 /// Where the root of an instance can be had.
 #[derive(Debug)]
 pub struct Listener(OwnedFd);
+
+/// The text of the packet. The descriptors that come with it are those of the user namespace, the mount namespace, the
+/// servers, and, when layers are unpacked, of the lease.
+#[derive(Serialize, Deserialize)]
+struct Packet<'a> {
+    key: Cow<'a, Key>,
+    servers: usize,
+}
 
 /// What a supervisor answers.
 #[derive(Debug)]
@@ -72,12 +82,16 @@ impl Listener {
 
     /// Answers one start that asks. Never waits.
     pub fn answer(&self, key: &Key, root: &SharedRoot) {
-        let (Ok(peer), Ok(text)) = (accept(self.0.as_fd()), serde_json::to_vec(key)) else {
+        let packet = Packet {
+            key: Cow::Borrowed(key),
+            servers: root.servers.len(),
+        };
+        let (Ok(peer), Ok(text)) = (accept(self.0.as_fd()), serde_json::to_vec(&packet)) else {
             return;
         };
         if may_have(peer.as_fd()) && root.is_served() {
             let mut fds = vec![root.user.as_fd(), root.mounts.as_fd()];
-            fds.extend(root.servers.iter().map(AsFd::as_fd));
+            fds.extend(root.servers.iter().chain(&root.lease).map(AsFd::as_fd));
             // Who is gone meanwhile needs no answer.
             let _ = send_packet(peer.as_fd(), &text, &fds);
         }
@@ -132,20 +146,18 @@ pub fn ask(token: &str, instance: Living) -> io::Result<Answer> {
         return Ok(Answer::Gone);
     };
     let mut fds = fds.into_iter();
-    let (Ok(key), Some(user), Some(mounts)) = (
-        serde_json::from_slice(&bytes[..length]),
-        fds.next(),
-        fds.next(),
-    ) else {
+    let packet = serde_json::from_slice::<Packet<'_>>(&bytes[..length]);
+    let (Ok(packet), Some(user), Some(mounts)) = (packet, fds.next(), fds.next()) else {
         return Ok(Answer::Gone);
     };
     let root = SharedRoot {
         user,
         mounts,
-        servers: fds.collect(),
+        servers: fds.by_ref().take(packet.servers).collect(),
+        lease: fds.next(),
     };
     Ok(match root.is_served() {
-        true => Answer::Root(key, root),
+        true => Answer::Root(packet.key.into_owned(), root),
         false => Answer::Gone,
     })
 }

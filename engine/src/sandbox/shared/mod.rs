@@ -28,6 +28,8 @@ pub struct SharedRoot {
     pub mounts: OwnedFd,
     /// The processes without which the root is of no use, each readable once it has ended.
     pub servers: Vec<OwnedFd>,
+    /// What keeps unpacked layers from being removed.
+    pub lease: Option<OwnedFd>,
 }
 
 impl SharedRoot {

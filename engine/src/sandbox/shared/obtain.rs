@@ -7,16 +7,17 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::listen::{Answer, Listener, ask};
-use super::{Difference, Explicit, Key, SharedRoot};
+use super::{Difference, Key, SharedRoot};
 use crate::data::instances::{Gate, Living};
 use crate::data::{self, DataError};
-use crate::plan::{IdMap, Plan};
+use crate::plan::{IdMap, Plan, Way};
 use crate::sandbox::builder::Builder;
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
-use crate::sandbox::{identity, kernel, refusal, server};
+use crate::sandbox::{Context, identity, kernel, refusal, server};
 use crate::sys::{Fork, fork, fork_into, open_process};
 use crate::trace::trace;
+use crate::unpack::{self, Unpacked};
 
 /// The root of a start, and where further starts can have it.
 pub struct Obtained {
@@ -28,20 +29,15 @@ pub struct Obtained {
     pub listener: Option<Listener>,
 }
 
-/// Answers the root for `plan`: that of the instances of `data` that run, or a new one. From then on the caller
+/// Answers the root for `plan`: that of the instances of its data directory that run, or a new one. From then on the caller
 /// is an instance of the data directory too.
 ///
 /// # Errors
 /// When the running root is not one that this start can use, or none can be built.
-pub fn obtain(
-    plan: &Plan,
-    data: Option<&data::Directory>,
-    explicit: Explicit,
-    warn: &dyn Fn(&str),
-) -> Result<Obtained, Failure> {
+pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
     let key = Key::of(plan);
-    let Some(data) = data else {
-        let root = build(plan, warn)?;
+    let Some(data) = context.data else {
+        let root = build(plan, context)?;
         let listener = None;
         return Ok(Obtained {
             root,
@@ -53,11 +49,11 @@ pub fn obtain(
     let (root, key) = match running(&mut gate, data)? {
         Some(found) => {
             let (living, running, root) = found;
-            compare(&key, &running, explicit, living.pid, warn)?;
+            compare(&key, &running, living.pid, context)?;
             trace(|| format!("joined the root of process {}", living.pid));
             (root, running)
         }
-        None => (build(plan, warn)?, key),
+        None => (build(plan, context)?, key),
     };
     let listener = register(&mut gate).map_err(|source| DataError::Unusable {
         path: data.path.clone(),
@@ -106,17 +102,11 @@ fn running(
 }
 
 /// Whether the root that runs will do.
-fn compare(
-    wanted: &Key,
-    running: &Key,
-    explicit: Explicit,
-    pid: u32,
-    warn: &dyn Fn(&str),
-) -> Result<(), Failure> {
-    match wanted.differs_from(running, explicit) {
+fn compare(wanted: &Key, running: &Key, pid: u32, context: &Context<'_>) -> Result<(), Failure> {
+    match wanted.differs_from(running, context.explicit) {
         Difference::None => Ok(()),
         Difference::Stored(what) => {
-            warn(&format!(
+            (context.warn)(&format!(
                 "the running container (process {pid}) has other {what}, which this start shares; the \
                  next one after its end has the new ones"
             ));
@@ -134,14 +124,16 @@ fn compare(
 }
 
 /// Builds a root in new namespaces.
-fn build(plan: &Plan, warn: &dyn Fn(&str)) -> Result<SharedRoot, Failure> {
+fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
+    let unpacked = unpack(plan, context)?;
+    let (directories, lease) = unpacked.map(|it| (it.directories, it.lease)).unzip();
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
-    let (server, servers) = serve(plan, warn)?;
+    let (server, servers) = serve(plan, context.warn)?;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     match fork_into(namespaces).map_err(|error| refusal::explain(&error))? {
         Fork::Child => {
             drop(ours);
-            let mut builder = Builder::new(theirs, server);
+            let mut builder = Builder::new(theirs, server, directories.unwrap_or_default());
             let result = kernel::build(plan, &mut builder);
             let code = i32::from(result.is_err());
             if let Err(failure) = result {
@@ -159,14 +151,26 @@ fn build(plan: &Plan, warn: &dyn Fn(&str)) -> Result<SharedRoot, Failure> {
                 user,
                 mounts,
                 servers,
+                lease,
             })
         }
     }
 }
 
-/// Forks the server of the layers, if there are any. Answers the builder's way to it, and the process.
+/// Unpacks the layers where they are not served.
+fn unpack(plan: &Plan, context: &Context<'_>) -> Result<Option<Unpacked>, Failure> {
+    let map = &plan.identity.map;
+    match plan.way() {
+        Some(Way::Unpacked { .. }) => unpack::unpack(&plan.layers, map, context.host, context.warn)
+            .map(Some)
+            .map_err(|error| Failure::ours(error.to_string())),
+        _ => Ok(None),
+    }
+}
+
+/// Forks the server of the layers, if they are served. Answers the builder's way to it, and the process.
 fn serve(plan: &Plan, warn: &dyn Fn(&str)) -> Result<(Option<Channel>, Vec<OwnedFd>), Failure> {
-    if plan.layers.is_empty() {
+    if plan.way() != Some(&Way::Fuse) {
         return Ok((None, Vec::new()));
     }
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;

@@ -1,0 +1,244 @@
+//! Writes the tree of a layer into a directory.
+//!
+//! A layer is untrusted input, and what it says is done outside of any sandbox: every place is opened below the new
+//! directory without following a link, and a directory that is reached twice ends it.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use flatimage_layer::{Attributes, Kind, Layer, ROOT};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, mkdirat, mknodat, utimensat,
+};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
+
+use super::content::{self, Content};
+use crate::plan::IdMap;
+use crate::sys::{Resolve, open_in};
+
+/// The latest time that is stored, in seconds since 1970.
+const LAST_SECOND: u64 = 1 << 40;
+
+/// The mode that everything has until it is finished.
+const NEW: Mode = Mode::from_bits_truncate(0o600);
+
+/// Why a tree cannot be written.
+pub enum WriteError {
+    /// The layer is damaged; in words.
+    Layer(String),
+    /// The directory refuses it.
+    Place(io::Error),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> WriteError {
+        WriteError::Place(error)
+    }
+}
+
+impl From<nix::Error> for WriteError {
+    fn from(error: nix::Error) -> WriteError {
+        WriteError::Place(error.into())
+    }
+}
+
+/// Who owns what is written.
+#[derive(Clone, Copy)]
+pub enum Owners {
+    /// The caller owns everything.
+    Caller,
+    /// The ids from 0 on are these of the host; an id without one is as 0 is.
+    Range {
+        /// First id of the host.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+}
+
+impl Owners {
+    /// Those that a container with these ids sees as the layer's.
+    pub fn of(map: &IdMap) -> Owners {
+        match *map {
+            IdMap::Single { .. } => Owners::Caller,
+            IdMap::Range { first, count } => Owners::Range { first, count },
+        }
+    }
+
+    fn on_host(self, id: u32) -> Option<u32> {
+        match self {
+            Owners::Caller => None,
+            Owners::Range { first, count } => Some(first + if id < count { id } else { 0 }),
+        }
+    }
+}
+
+/// A tree that is being written.
+struct Tree<'a> {
+    layer: &'a Layer,
+    owners: Owners,
+    root: OwnedFd,
+    /// Files, to be filled.
+    contents: Vec<Content>,
+    /// Names of inodes that have several.
+    linked: HashMap<u32, PathBuf>,
+    /// Directories in the order in which they were made, parents first.
+    directories: Vec<(PathBuf, Attributes)>,
+    left_out: u64,
+}
+
+/// Makes the directory `place` and writes the whole tree into it. Answers how many device nodes were left out because
+/// the caller may not make them.
+///
+/// # Errors
+/// When the layer is damaged or the directory refuses something.
+pub fn write(layer: &Layer, place: &Path, owners: Owners) -> Result<u64, WriteError> {
+    DirBuilder::new().mode(0o700).create(place)?;
+    let mut tree = Tree {
+        layer,
+        owners,
+        root: File::open(place)?.into(),
+        contents: Vec::new(),
+        linked: HashMap::new(),
+        directories: Vec::new(),
+        left_out: 0,
+    };
+    tree.make_everything()?;
+    let mut contents = std::mem::take(&mut tree.contents);
+    // Neighbours in number are neighbours in the blocks.
+    contents.sort_by_key(|content| content.inode);
+    content::fill(layer, tree.root.as_fd(), &contents)?;
+    for content in &contents {
+        tree.finish(&content.path, &content.attributes)?;
+    }
+    // Children first: a directory's time changes with what is made in it, and its mode may forbid that.
+    for (path, attributes) in tree.directories.iter().rev() {
+        tree.finish(path, attributes)?;
+    }
+    Ok(tree.left_out)
+}
+
+impl Tree<'_> {
+    fn make_everything(&mut self) -> Result<(), WriteError> {
+        let root = self.attributes(ROOT)?;
+        self.directories.push((PathBuf::from("."), root));
+        let mut waiting = vec![(ROOT, PathBuf::from("."))];
+        let mut seen = HashSet::from([ROOT]);
+        while let Some((inode, path)) = waiting.pop() {
+            let directory = self.open(&path)?;
+            for (_, entry) in self.layer.entries(inode, 0) {
+                let name = OsStr::from_bytes(&entry.name);
+                let path = path.join(name);
+                let attributes = self.attributes(entry.inode)?;
+                if attributes.kind == Kind::Directory {
+                    if !seen.insert(entry.inode) {
+                        return Err(damaged("a directory has two places"));
+                    }
+                    mkdirat(&directory, name, Mode::S_IRWXU)?;
+                    self.directories.push((path.clone(), attributes));
+                    waiting.push((entry.inode, path));
+                } else {
+                    self.make(directory.as_fd(), name, entry.inode, path, attributes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn attributes(&self, inode: u32) -> Result<Attributes, WriteError> {
+        let attributes = self.layer.attributes(inode);
+        attributes.ok_or_else(|| damaged("an entry has no inode"))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<OwnedFd> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+        open_in(self.root.as_fd(), path, flags, Resolve::NoSymlinks)
+    }
+
+    /// Makes one entry that is no directory.
+    fn make(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &OsStr,
+        inode: u32,
+        path: PathBuf,
+        attributes: Attributes,
+    ) -> Result<(), WriteError> {
+        if let Some(first) = self.linked.get(&inode) {
+            linkat(&self.root, first, directory, name, AtFlags::empty())?;
+            return Ok(());
+        }
+        let node = |kind, device| mknodat(directory, name, kind, NEW, device);
+        match attributes.kind {
+            Kind::File => {
+                node(SFlag::S_IFREG, 0)?;
+                self.contents.push(Content {
+                    inode,
+                    path: path.clone(),
+                    attributes,
+                });
+            }
+            Kind::Symlink => {
+                let target = self.layer.target(inode);
+                let target = target.ok_or_else(|| damaged("a link has no target"))?;
+                symlinkat(OsStr::from_bytes(&target), directory, name)?;
+            }
+            Kind::Fifo => node(SFlag::S_IFIFO, 0)?,
+            Kind::Socket => node(SFlag::S_IFSOCK, 0)?,
+            Kind::CharDevice | Kind::BlockDevice => {
+                let kind = match attributes.kind {
+                    Kind::CharDevice => SFlag::S_IFCHR,
+                    _ => SFlag::S_IFBLK,
+                };
+                match node(kind, attributes.device) {
+                    // Everybody may make a whiteout, which has number 0 (since Linux 5.8).
+                    Err(Errno::EPERM) => {
+                        self.left_out += 1;
+                        return Ok(());
+                    }
+                    result => result?,
+                }
+            }
+            Kind::Directory => return Err(damaged("a directory is none")),
+        }
+        if attributes.kind != Kind::File {
+            self.finish(&path, &attributes)?;
+        }
+        if attributes.links > 1 {
+            self.linked.insert(inode, path);
+        }
+        Ok(())
+    }
+
+    /// Sets owner, mode and time.
+    fn finish(&self, path: &Path, attributes: &Attributes) -> Result<(), WriteError> {
+        let owner = self.owners.on_host(attributes.uid).map(Uid::from_raw);
+        let group = self.owners.on_host(attributes.gid).map(Gid::from_raw);
+        if owner.is_some() {
+            let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+            fchownat(&self.root, path, owner, group, flags)?;
+        }
+        // A link has no mode of its own. A change of the owner takes the set-id bits away.
+        if attributes.kind != Kind::Symlink {
+            let mode = Mode::from_bits_truncate(attributes.mode);
+            fchmodat(&self.root, path, mode, FchmodatFlags::FollowSymlink)?;
+        }
+        let time = |seconds: u64| TimeSpec::new(seconds.min(LAST_SECOND) as i64, 0);
+        let (atime, mtime) = (time(attributes.atime), time(attributes.mtime));
+        let flags = UtimensatFlags::NoFollowSymlink;
+        Ok(utimensat(&self.root, path, &atime, &mtime, flags)?)
+    }
+}
+
+fn damaged(reason: &str) -> WriteError {
+    WriteError::Layer(format!("it is damaged: {reason}"))
+}
