@@ -26,7 +26,7 @@ pub use cache::BlockCache;
 pub use digest::digest;
 pub use error::{OpenError, ReadError};
 pub use layer::{Attributes, Entry, Kind, Layer, ROOT};
-pub use pack::{PackError, PackOptions, Packed, Progress, pack};
+pub use pack::{IdRange, Owners, PackError, PackOptions, Packed, Progress, pack};
 pub use section::probe;
 pub use serve::{IdMap, ServeError, ServeOptions, Serving, serve};
 pub use verify::{Checksums, verify};

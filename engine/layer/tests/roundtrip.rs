@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use common::{content, listing, walk};
 use dwarfs::AsChunks;
-use flatimage_layer::{BlockCache, Kind, Layer, PackError, PackOptions, Packed, pack};
+use flatimage_layer::{
+    BlockCache, IdRange, Kind, Layer, Owners, PackError, PackOptions, Packed, pack,
+};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::mkfifo;
 
@@ -146,6 +148,7 @@ fn every_level_and_block_size_keeps_everything() {
                     level,
                     block_size_log2,
                     threads: 2,
+                    ..PackOptions::default()
                 },
             );
             compare(&opened(&image), tree.path());
@@ -164,6 +167,7 @@ fn the_same_tree_gives_the_same_bytes_whatever_the_threads() {
                 level: 1,
                 block_size_log2: 13,
                 threads,
+                ..PackOptions::default()
             },
         )
         .0
@@ -190,6 +194,35 @@ fn equal_files_are_stored_once() {
         ten.len()
     );
     compare(&opened(&ten), tree.path());
+}
+
+#[test]
+fn owners_are_recorded_as_they_are_mapped_and_excluded_paths_are_left_out() {
+    let tree = tempfile::tempdir().unwrap();
+    sample(tree.path());
+    let was = fs::symlink_metadata(tree.path().join("small")).unwrap();
+    let range = |found| IdRange {
+        found,
+        recorded: 4321,
+        count: 1,
+    };
+    let options = PackOptions {
+        owners: Owners::Mapped {
+            uids: vec![range(was.uid())],
+            gids: Vec::new(),
+        },
+        exclude: ["deep/er", "link", "not there"].map(Into::into).to_vec(),
+        ..PackOptions::default()
+    };
+    let layer = opened(&packed(tree.path(), &options).0);
+    let found = walk(&layer);
+    for (path, inode) in &found {
+        let is = layer.attributes(*inode).unwrap();
+        assert_eq!((is.uid, is.gid), (4321, 0), "{path:?}");
+    }
+    assert!(!found.contains_key(&b"/link"[..]));
+    assert!(found.contains_key(&b"/deep/twin 3"[..]));
+    assert!(!found.keys().any(|path| path.starts_with(b"/deep/er")));
 }
 
 #[test]
@@ -258,6 +291,7 @@ fn an_image_repacked_from_what_it_holds_lists_the_same() {
                 level: 0,
                 block_size_log2: 12,
                 threads: 1,
+                ..PackOptions::default()
             },
         )
         .0,
@@ -269,6 +303,7 @@ fn an_image_repacked_from_what_it_holds_lists_the_same() {
                 level: 5,
                 block_size_log2: 22,
                 threads: 1,
+                ..PackOptions::default()
             },
         )
         .0,
@@ -324,6 +359,7 @@ fn another_reader_agrees() {
         level: 3,
         block_size_log2: 14,
         threads: 2,
+        ..PackOptions::default()
     };
     let (image, _) = packed(tree.path(), &options);
     let (index, mut archive) = dwarfs::Archive::new(image).unwrap();

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod content;
+mod options;
 mod order;
 mod scan;
 mod tables;
@@ -15,46 +16,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use blocks::Writer;
-
-/// Smallest and largest block sizes, as base-2 logarithms of bytes.
-const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 12..=26;
-
-/// How to pack.
-#[derive(Clone, Debug)]
-pub struct PackOptions {
-    /// From 0, which is fast, to 9, which is small.
-    pub level: u8,
-    /// Base-2 logarithm of the block size in bytes, from 12 to 26. Reading any byte decompresses its block.
-    pub block_size_log2: u32,
-    /// Threads that compress.
-    pub threads: usize,
-}
-
-impl Default for PackOptions {
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
-        PackOptions {
-            level: 7,
-            block_size_log2: 17,
-            threads,
-        }
-    }
-}
-
-impl PackOptions {
-    /// The level of zstd that a level stands for. A Debian tree in blocks of 128 KiB takes at 14 as many bytes as squashfs
-    /// does at 19, and a third of the time.
-    fn zstd_level(&self) -> i32 {
-        const LEVELS: [i32; 10] = [1, 2, 3, 5, 7, 9, 11, 14, 19, 22];
-        LEVELS[usize::from(self.level.min(9))]
-    }
-
-    fn block_size(&self) -> usize {
-        1 << self
-            .block_size_log2
-            .clamp(*BLOCK_SIZES.start(), *BLOCK_SIZES.end())
-    }
-}
+pub use options::{IdRange, Owners, PackOptions};
 
 /// What was packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,15 +86,8 @@ pub fn pack(
     options: &PackOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Packed, PackError> {
-    if options.level > 9 {
-        return Err(PackError::Options("the compression level is from 0 to 9"));
-    }
-    if !BLOCK_SIZES.contains(&options.block_size_log2) {
-        return Err(PackError::Options(
-            "the block size is from 2^12 to 2^26 bytes",
-        ));
-    }
-    let tree = scan::scan(source)?;
+    options.check()?;
+    let tree = scan::scan(source, options)?;
     let level = options.zstd_level();
     std::thread::scope(|scope| {
         let mut writer = Writer::start(scope, out, level, options.threads.max(1));

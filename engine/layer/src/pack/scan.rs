@@ -1,6 +1,6 @@
 //! The tree that is packed, without its content.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::PackError;
+use super::{Owners, PackError, PackOptions};
 
 /// An inode of the tree: its index in [`Tree::inodes`].
 pub(super) type Index = u32;
@@ -27,7 +27,9 @@ pub(super) struct Inode {
     pub(super) path: PathBuf,
     /// Type and permission bits.
     pub(super) mode: u32,
+    /// Owner, as it is recorded.
     pub(super) uid: u32,
+    /// Group, as it is recorded.
     pub(super) gid: u32,
     /// Seconds since 1970; what lies before counts as 1970.
     pub(super) mtime: u64,
@@ -69,8 +71,8 @@ impl Tree {
 /// Walks the tree below `source`.
 ///
 /// # Errors
-/// When something cannot be read: nothing is left out silently.
-pub(super) fn scan(source: &Path) -> Result<Tree, PackError> {
+/// When something cannot be read: nothing is left out but what the options name.
+pub(super) fn scan(source: &Path, options: &PackOptions) -> Result<Tree, PackError> {
     let read = |error| PackError::read(source, error);
     // The source itself may be a link; what is in it is not followed.
     let metadata = fs::metadata(source).map_err(read)?;
@@ -80,6 +82,12 @@ pub(super) fn scan(source: &Path) -> Result<Tree, PackError> {
     let mut scan = Scan {
         inodes: Vec::new(),
         names: HashMap::new(),
+        owners: &options.owners,
+        exclude: options
+            .exclude
+            .iter()
+            .map(|path| source.join(path))
+            .collect(),
     };
     scan.add(source.into(), &metadata)?;
     // Directories are taken from a stack in reverse, so that inodes come in the order of their paths.
@@ -102,13 +110,16 @@ pub(super) fn scan(source: &Path) -> Result<Tree, PackError> {
     })
 }
 
-struct Scan {
+struct Scan<'a> {
     inodes: Vec<Inode>,
     /// Inodes with several names, by device and inode number of the source.
     names: HashMap<(u64, u64), Index>,
+    owners: &'a Owners,
+    /// Paths that are left out.
+    exclude: HashSet<PathBuf>,
 }
 
-impl Scan {
+impl Scan<'_> {
     fn directory(&mut self, directory: Index) -> Result<Vec<(Vec<u8>, Index)>, PackError> {
         let path = self.inodes[directory as usize].path.clone();
         let read = |error| PackError::read(&path, error);
@@ -120,6 +131,9 @@ impl Scan {
         let mut entries = Vec::with_capacity(names.len());
         for name in names {
             let path = path.join(&name);
+            if self.exclude.contains(&path) {
+                continue;
+            }
             let metadata =
                 fs::symlink_metadata(&path).map_err(|error| PackError::read(&path, error))?;
             entries.push((name.into_vec(), self.add(path, &metadata)?));
@@ -143,8 +157,8 @@ impl Scan {
         self.inodes.push(Inode {
             path,
             mode: metadata.mode(),
-            uid: metadata.uid(),
-            gid: metadata.gid(),
+            uid: self.owners.uid(metadata.uid()),
+            gid: self.owners.gid(metadata.gid()),
             mtime: metadata.mtime().try_into().unwrap_or(0),
             what,
         });
