@@ -8,6 +8,7 @@
 //! parses none of it (tables are bit-packed and indexed in place), blocks are small, and an image is untrusted input:
 //! every index found in it is checked where it is used.
 
+mod acl;
 mod cache;
 mod digest;
 mod error;
@@ -21,6 +22,7 @@ mod serve;
 mod stack;
 mod table;
 mod verify;
+mod xattr;
 
 pub use cache::BlockCache;
 pub use digest::digest;

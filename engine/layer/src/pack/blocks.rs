@@ -5,11 +5,12 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
-use dwarfs::metadata::Metadata;
 use dwarfs::section::{CompressAlgo, Header, MagicVersion, SectionIndexEntry, SectionType};
 use dwarfs::zerocopy::{FromZeros, IntoBytes};
 
 use super::PackError;
+use super::encode::Encoded;
+use crate::xattr;
 
 /// Blocks that wait for each thread, so that none idles while the next block is read.
 const WAITING: usize = 2;
@@ -82,19 +83,24 @@ impl<'w, W: Write> Writer<'w, W> {
         self.blocks.send((number, bytes)).map_err(|_| stopped())
     }
 
-    /// Writes what is still on its way, the metadata and the index. Answers the size of the image in bytes.
-    pub(super) fn finish(mut self, metadata: &Metadata) -> Result<u64, PackError> {
+    /// Writes what is still on its way, the metadata, extended attributes if there are any, and the index. Answers the
+    /// size of the image in bytes.
+    pub(super) fn finish(
+        mut self,
+        metadata: Encoded,
+        xattrs: Option<Vec<u8>>,
+    ) -> Result<u64, PackError> {
         while self.written() < self.sent {
             self.write_next()?;
         }
-        let invalid = |error| PackError::Write(std::io::Error::other(error));
-        let (schema, tables) = metadata.to_schema_and_bytes().map_err(invalid)?;
-        let schema = schema.to_bytes().map_err(invalid)?;
         let mut zstd = compressor(self.level)?;
-        for (kind, bytes) in [
-            (SectionType::METADATA_V2_SCHEMA, schema),
-            (SectionType::METADATA_V2, tables),
-        ] {
+        let sections = [
+            (SectionType::METADATA_V2_SCHEMA, Some(metadata.schema)),
+            (SectionType::METADATA_V2, Some(metadata.tables)),
+            (xattr::SECTION, xattrs),
+        ];
+        for (kind, bytes) in sections {
+            let Some(bytes) = bytes else { continue };
             let (header, payload) = section(&mut zstd, self.written(), kind, bytes)?;
             self.write(header, &payload)?;
         }

@@ -2,21 +2,27 @@
 //!
 //! Three steps: [`scan`] walks the tree and reads no content; [`content`] reads every file once, in an [`order`] that
 //! puts together what is alike, finds duplicates and cuts everything into blocks, which [`blocks`] compresses on several threads and writes in
-//! order; [`tables`] turns the tree into the metadata that ends the image. No more than a few blocks are in memory at a
+//! order; [`tables`] turns the tree into the metadata, and [`xattr`] its extended attributes into a section of their own.
+//! In the end everything is looked at again: what changed meanwhile would be packed half. No more than a few blocks are in memory at a
 //! time. The same tree gives the same bytes, whatever the number of threads.
 
 mod blocks;
 mod content;
+mod encode;
 mod options;
 mod order;
 mod scan;
+mod source;
 mod tables;
+mod twins;
+mod xattr;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use blocks::Writer;
 pub use options::{IdRange, Owners, PackOptions};
+use tables::Order;
 
 /// What was packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,12 +55,27 @@ pub enum PackError {
         /// The system's answer.
         source: io::Error,
     },
-    /// A file became shorter or longer while it was read.
+    /// Something changed or went away while the tree was packed.
     #[error("`{}` changed while it was packed; pack again when nothing writes to it", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
     },
+    /// The upper directory of an overlay with `redirect_dir` or `metacopy`.
+    #[error(
+        "`{}` is one half of what an overlay shows, the other is in another layer; pack the merged tree, or mount the \
+         overlay with `redirect_dir=off,metacopy=off`",
+        path.display()
+    )]
+    Half {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are too many extended attributes.
+    #[error(
+        "the tree has more than 256 MiB of extended attributes, the most that a layer holds; pack it in parts"
+    )]
+    Attributes,
     /// The image cannot be written.
     #[error("cannot write the image: {0}")]
     Write(#[source] io::Error),
@@ -73,13 +94,22 @@ impl PackError {
             source,
         }
     }
+
+    /// What it means that something that was just seen cannot be read.
+    fn during(path: &Path, source: io::Error) -> PackError {
+        match source.kind() {
+            io::ErrorKind::NotFound => PackError::Changed { path: path.into() },
+            _ => PackError::read(path, source),
+        }
+    }
 }
 
 /// Packs the tree below `source` into a DwarFS image written to `out`. Needs no privileges; calls `progress` after each
 /// file.
 ///
 /// # Errors
-/// When anything in the tree cannot be read, or the image not be written; what was written is then no image.
+/// When anything in the tree cannot be read or changes meanwhile, or the image cannot be written; what was written is
+/// then no image.
 pub fn pack(
     source: &Path,
     out: &mut impl Write,
@@ -92,10 +122,14 @@ pub fn pack(
     std::thread::scope(|scope| {
         let mut writer = Writer::start(scope, out, level, options.threads.max(1));
         let contents = content::write(&tree, &mut writer, options.block_size(), progress)?;
-        let metadata = tables::build(&tree, &contents, options.block_size())?;
-        let bytes_out = writer.finish(&metadata)?;
+        tree.check_unchanged()?;
+        let order = Order::new(&tree, &contents);
+        let metadata = tables::build(&tree, &contents, &order, options.block_size())?;
+        let metadata = encode::metadata(metadata, contents.hole_block())?;
+        let xattrs = xattr::section(&tree, &order.numbers)?;
+        let bytes_out = writer.finish(metadata, xattrs)?;
         Ok(Packed {
-            inodes: metadata.inodes.len() as u64,
+            inodes: tree.inodes.len() as u64,
             bytes_in: tree.content_size(),
             bytes_out,
         })

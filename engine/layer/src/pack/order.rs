@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::scan::{Index, Tree};
+use super::scan::{Regular, Tree};
 
 /// Files of fewer bytes than this are sorted by kind.
 const SMALL: u64 = 64 << 10;
@@ -16,10 +16,10 @@ const SMALL: u64 = 64 << 10;
 /// A name that so many files have says what they are (`copyright`, `Makefile`).
 const COMMON: u32 = 8;
 
-/// All files with their sizes in bytes, in the order in which they are stored.
-pub(super) fn files(tree: &Tree) -> Vec<(Index, &Path, u64)> {
+/// All files, in the order in which they are stored.
+pub(super) fn files(tree: &Tree) -> Vec<Regular<'_>> {
     let mut names: HashMap<&OsStr, u32> = HashMap::new();
-    for name in tree.files().filter_map(|(_, path, _)| path.file_name()) {
+    for name in tree.files().filter_map(|file| file.path.file_name()) {
         *names.entry(name).or_default() += 1;
     }
     let kind = |path: &'_ Path| -> Option<Vec<u8>> {
@@ -33,6 +33,6 @@ pub(super) fn files(tree: &Tree) -> Vec<(Index, &Path, u64)> {
     };
     let mut files: Vec<_> = tree.files().collect();
     // A stable sort: within a kind the order of the paths remains.
-    files.sort_by_cached_key(|(_, path, size)| (*size < SMALL).then(|| kind(path)));
+    files.sort_by_cached_key(|file| (file.size < SMALL).then(|| kind(file.path)));
     files
 }

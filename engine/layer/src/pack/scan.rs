@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::{Owners, PackError, PackOptions};
+use super::xattr::{Attribute, Reader};
+use super::{PackError, PackOptions};
 
 /// An inode of the tree: its index in [`Tree::inodes`].
 pub(super) type Index = u32;
@@ -33,7 +34,44 @@ pub(super) struct Inode {
     pub(super) gid: u32,
     /// Seconds since 1970; what lies before counts as 1970.
     pub(super) mtime: u64,
+    /// The extended attributes that are recorded, sorted by their names.
+    pub(super) xattrs: Vec<Attribute>,
     pub(super) what: What,
+    /// What it looked like.
+    stamp: Stamp,
+}
+
+/// What changes whenever an inode does: the kernel sets the time of change, and nobody else can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    number: u64,
+    size: u64,
+    /// Seconds and nanoseconds since 1970.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            number: metadata.ino(),
+            size: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A file whose content is packed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Regular<'a> {
+    pub(super) index: Index,
+    pub(super) path: &'a Path,
+    /// Bytes.
+    pub(super) size: u64,
+    /// Whether it has holes.
+    pub(super) is_sparse: bool,
+    pub(super) stamp: Stamp,
 }
 
 /// What an inode is.
@@ -41,8 +79,8 @@ pub(super) struct Inode {
 pub(super) enum What {
     /// A directory with its entries, sorted by the bytes of their names.
     Directory(Vec<(Vec<u8>, Index)>),
-    /// A file of so many bytes.
-    File(u64),
+    /// A file of so many bytes, which may have holes.
+    File { size: u64, is_sparse: bool },
     /// A symbolic link to these bytes.
     Symlink(Vec<u8>),
     /// A device with this number, as glibc encodes it.
@@ -54,17 +92,40 @@ pub(super) enum What {
 impl Tree {
     /// Bytes of content of all files.
     pub(super) fn content_size(&self) -> u64 {
-        self.files().map(|(_, _, size)| size).sum()
+        self.files()
+            .fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
-    /// All files, in the order of their paths, with their sizes in bytes.
-    pub(super) fn files(&self) -> impl Iterator<Item = (Index, &Path, u64)> {
+    /// All files, in the order of their paths.
+    pub(super) fn files(&self) -> impl Iterator<Item = Regular<'_>> {
         (0..)
             .zip(&self.inodes)
             .filter_map(|(index, inode)| match inode.what {
-                What::File(size) => Some((index, inode.path.as_path(), size)),
+                What::File { size, is_sparse } => Some(Regular {
+                    index,
+                    path: &inode.path,
+                    size,
+                    is_sparse,
+                    stamp: inode.stamp,
+                }),
                 _ => None,
             })
+    }
+
+    /// Refuses a tree in which anything is no longer what [`scan`] saw.
+    pub(super) fn check_unchanged(&self) -> Result<(), PackError> {
+        for (index, inode) in self.inodes.iter().enumerate() {
+            let path = &inode.path;
+            let metadata = match index {
+                0 => fs::metadata(path),
+                _ => fs::symlink_metadata(path),
+            };
+            let metadata = metadata.map_err(|error| PackError::during(path, error))?;
+            if Stamp::of(&metadata) != inode.stamp {
+                return Err(PackError::Changed { path: path.into() });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -82,7 +143,8 @@ pub(super) fn scan(source: &Path, options: &PackOptions) -> Result<Tree, PackErr
     let mut scan = Scan {
         inodes: Vec::new(),
         names: HashMap::new(),
-        owners: &options.owners,
+        options,
+        reader: Reader::new(),
         exclude: options
             .exclude
             .iter()
@@ -114,7 +176,8 @@ struct Scan<'a> {
     inodes: Vec<Inode>,
     /// Inodes with several names, by device and inode number of the source.
     names: HashMap<(u64, u64), Index>,
-    owners: &'a Owners,
+    options: &'a PackOptions,
+    reader: Reader,
     /// Paths that are left out.
     exclude: HashSet<PathBuf>,
 }
@@ -135,7 +198,7 @@ impl Scan<'_> {
                 continue;
             }
             let metadata =
-                fs::symlink_metadata(&path).map_err(|error| PackError::read(&path, error))?;
+                fs::symlink_metadata(&path).map_err(|error| PackError::during(&path, error))?;
             entries.push((name.into_vec(), self.add(path, &metadata)?));
         }
         Ok(entries)
@@ -154,13 +217,16 @@ impl Scan<'_> {
             }
         }
         let what = what(&path, metadata)?;
+        let xattrs = self.reader.read(&path, &self.options.owners)?;
         self.inodes.push(Inode {
             path,
             mode: metadata.mode(),
-            uid: self.owners.uid(metadata.uid()),
-            gid: self.owners.gid(metadata.gid()),
+            uid: self.options.owners.uid(metadata.uid()),
+            gid: self.options.owners.gid(metadata.gid()),
             mtime: metadata.mtime().try_into().unwrap_or(0),
+            xattrs,
             what,
+            stamp: Stamp::of(metadata),
         });
         Ok(next)
     }
@@ -171,9 +237,12 @@ fn what(path: &Path, metadata: &Metadata) -> Result<What, PackError> {
     Ok(if kind.is_dir() {
         What::Directory(Vec::new())
     } else if kind.is_file() {
-        What::File(metadata.len())
+        let size = metadata.len();
+        // `st_blocks` counts units of 512 bytes whatever the filesystem (stat(3type)).
+        let is_sparse = metadata.blocks().saturating_mul(512) < size;
+        What::File { size, is_sparse }
     } else if kind.is_symlink() {
-        let target = fs::read_link(path).map_err(|error| PackError::read(path, error))?;
+        let target = fs::read_link(path).map_err(|error| PackError::during(path, error))?;
         What::Symlink(target.into_os_string().into_vec())
     } else if kind.is_char_device() || kind.is_block_device() {
         What::Device(metadata.rdev())

@@ -11,7 +11,7 @@ use dwarfs::metadata::{
 };
 
 use super::PackError;
-use super::content::Contents;
+use super::content::{Contents, Piece};
 use super::scan::{Index, Inode, Tree, What};
 
 /// Contents of at least this many chunks have their size noted, so that nobody adds them up.
@@ -24,9 +24,9 @@ type Number = u32;
 pub(super) fn build(
     tree: &Tree,
     contents: &Contents,
+    order: &Order,
     block_size: usize,
 ) -> Result<Metadata, PackError> {
-    let order = Order::new(tree, contents);
     let mut metadata = Metadata::default();
     let mut options = FsOptions::default();
     options.mtime_only = true;
@@ -36,10 +36,10 @@ pub(super) fn build(
     metadata.total_fs_size = tree.content_size();
     metadata.dwarfs_version = Some(concat!("flatimage ", env!("CARGO_PKG_VERSION")).into());
     metadata.preferred_path_separator = Some(u32::from(b'/'));
-    write_inodes(&mut metadata, tree, &order);
-    write_directories(&mut metadata, tree, &order)?;
-    write_links(&mut metadata, tree, &order)?;
-    write_chunks(&mut metadata, contents, &order)?;
+    write_inodes(&mut metadata, tree, order);
+    write_directories(&mut metadata, tree, order)?;
+    write_links(&mut metadata, tree, order)?;
+    write_chunks(&mut metadata, contents, order, block_size as u64)?;
     metadata.devices = Some(
         order
             .inodes
@@ -51,11 +51,11 @@ pub(super) fn build(
 }
 
 /// In which order inodes and contents are numbered.
-struct Order {
+pub(super) struct Order {
     /// The inodes of the tree by their numbers in the image.
     inodes: Vec<Index>,
     /// The numbers of the tree's inodes.
-    numbers: Vec<Number>,
+    pub(super) numbers: Vec<Number>,
     /// Contents: first those of one file, then those of several.
     contents: Vec<u32>,
     /// For each file that shares its content, which of the shared contents it has.
@@ -63,7 +63,8 @@ struct Order {
 }
 
 impl Order {
-    fn new(tree: &Tree, contents: &Contents) -> Order {
+    /// Numbers everything.
+    pub(super) fn new(tree: &Tree, contents: &Contents) -> Order {
         let mut files: HashMap<u32, u32> = HashMap::new();
         for content in contents.of_file.values() {
             *files.entry(*content).or_default() += 1;
@@ -73,9 +74,9 @@ impl Order {
         let rank = |index: Index| match &tree.inodes[index as usize].what {
             What::Directory(_) => (0, 0),
             What::Symlink(_) => (1, 0),
-            What::File(_) if !is_shared(&content(index)) => (2, 0),
+            What::File { .. } if !is_shared(&content(index)) => (2, 0),
             // Files that share content are sorted by it.
-            What::File(_) => (3, content(index)),
+            What::File { .. } => (3, content(index)),
             What::Device(_) => (4, 0),
             What::Other => (5, 0),
         };
@@ -211,6 +212,7 @@ fn write_chunks(
     metadata: &mut Metadata,
     contents: &Contents,
     order: &Order,
+    block_size: u64,
 ) -> Result<(), PackError> {
     let mut sizes = Vec::new();
     for (number, content) in (0..).zip(&order.contents) {
@@ -218,14 +220,12 @@ fn write_chunks(
         metadata.chunk_table.push(chunk_count(metadata)?);
         metadata.chunks.extend(pieces.iter().map(|piece| {
             let mut chunk = Chunk::default();
-            (chunk.block, chunk.offset, chunk.size) = (piece.block, piece.offset, piece.size);
+            (chunk.block, chunk.offset, chunk.size) = place(*piece, contents.blocks, block_size);
             chunk
         }));
         if pieces.len() >= CHUNKS_TO_NOTE {
-            sizes.push((
-                number,
-                pieces.iter().map(|piece| u64::from(piece.size)).sum(),
-            ));
+            let size = pieces.iter().map(|piece| piece.size()).sum();
+            sizes.push((number, size));
         }
     }
     metadata.chunk_table.push(chunk_count(metadata)?);
@@ -235,6 +235,23 @@ fn write_chunks(
     cache.min_chunk_count = CHUNKS_TO_NOTE as u64;
     metadata.reg_file_size_cache = Some(cache);
     Ok(())
+}
+
+/// Block, offset and size of a chunk. A hole is in the block behind the last, and its size is a number of blocks and the
+/// bytes beyond them (`doc/dwarfs-format.md` of DwarFS).
+fn place(piece: Piece, hole_block: u32, block_size: u64) -> (u32, u32, u32) {
+    match piece {
+        Piece::Data {
+            block,
+            offset,
+            size,
+        } => (block, offset, size),
+        Piece::Hole { size } => (
+            hole_block,
+            (size % block_size) as u32,
+            (size / block_size) as u32,
+        ),
+    }
 }
 
 fn chunk_count(metadata: &Metadata) -> Result<u32, PackError> {
