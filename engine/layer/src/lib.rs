@@ -27,7 +27,7 @@ mod xattr;
 pub use cache::BlockCache;
 pub use digest::digest;
 pub use error::{OpenError, ReadError};
-pub use layer::{Attributes, Entry, Kind, Layer, ROOT};
+pub use layer::{Attributes, Entry, Kind, Layer, ROOT, Seek};
 pub use pack::{IdRange, Owners, PackError, PackOptions, Packed, Progress, pack};
 pub use section::probe;
 pub use serve::{IdMap, ServeError, ServeOptions, Serving, serve};

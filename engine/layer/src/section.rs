@@ -13,6 +13,7 @@ use dwarfs::section::{CompressAlgo, Header, MagicVersion, SectionIndexEntry, Sec
 use dwarfs::zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::error::{OpenError, ReadError};
+use crate::xattr::{self, Xattrs};
 
 /// Bytes of a section's header.
 pub(crate) const HEADER_SIZE: u64 = size_of::<Header>() as u64;
@@ -51,6 +52,8 @@ pub(crate) struct Sections {
     pub(crate) schema: Span,
     /// The section with the metadata.
     pub(crate) metadata: Span,
+    /// The section with extended attributes.
+    xattrs: Option<Span>,
 }
 
 /// Checks cheaply that a DwarFS image of `length` bytes lies in `file` at `offset` (in bytes): magic, version and sizes.
@@ -202,7 +205,7 @@ impl Sections {
             None => extent.walk()?,
         };
         let mut blocks = Vec::with_capacity(found.len());
-        let (mut schema, mut metadata) = (None, None);
+        let (mut schema, mut metadata, mut xattrs) = (None, None, None);
         for (i, &(kind, start)) in found.iter().enumerate() {
             let end = found.get(i + 1).map_or(extent.length, |next| next.1);
             if end > extent.length || end.checked_sub(start).is_none_or(|size| size < HEADER_SIZE) {
@@ -215,6 +218,7 @@ impl Sections {
                 SectionType::BLOCK => blocks.push(span),
                 SectionType::METADATA_V2_SCHEMA => schema = Some(span),
                 SectionType::METADATA_V2 => metadata = Some(span),
+                xattr::SECTION => xattrs = Some(span),
                 _ => {}
             }
         }
@@ -225,12 +229,19 @@ impl Sections {
             blocks,
             schema,
             metadata,
+            xattrs,
         })
     }
 
     /// The size of the image, in bytes.
     pub(crate) fn length(&self) -> u64 {
         self.extent.length
+    }
+
+    /// Loads the extended attributes, if there are any.
+    pub(crate) fn xattrs(&self) -> Result<Option<Xattrs>, ReadError> {
+        let load = |span| Xattrs::read(self.load(span, xattr::SECTION, xattr::MAX_SIZE)?);
+        self.xattrs.map(load).transpose()
     }
 
     /// Loads block `number`; it may decompress to at most `limit` bytes.

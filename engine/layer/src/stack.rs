@@ -101,12 +101,18 @@ impl Stack {
             uid: 0,
             gid: 0,
             size: 0,
+            data_size: 0,
             links: 2 + self.len(),
             device: 0,
             atime: 0,
             mtime: 0,
             ctime: 0,
         }
+    }
+
+    /// The names of all extended attributes in any layer, some of them more than once.
+    pub(crate) fn xattr_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.layers.iter().flatten().flat_map(Layer::xattr_names)
     }
 
     /// Bytes of content of all files.

@@ -70,6 +70,14 @@ impl Chunk {
             Chunk::Hole { size } => size,
         }
     }
+
+    /// The same without holes.
+    pub(crate) fn data_size(self) -> u64 {
+        match self {
+            Chunk::Data { size, .. } => size.into(),
+            Chunk::Hole { .. } => 0,
+        }
+    }
 }
 
 /// Refuses an image that uses a feature nobody here knows.
@@ -126,6 +134,11 @@ impl Content {
     /// The largest size of a block, in bytes.
     pub(super) fn block_size(&self) -> u64 {
         self.block_size
+    }
+
+    /// Whether there may be holes.
+    pub(super) fn has_holes(&self) -> bool {
+        self.holes.is_some()
     }
 
     /// The number of contents of one file.

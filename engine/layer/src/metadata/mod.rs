@@ -102,6 +102,11 @@ impl Metadata {
         self.total_size
     }
 
+    /// Whether files may have holes.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.content.has_holes()
+    }
+
     /// Mode, owner and times of an inode.
     pub(crate) fn stored(&self, inode: u32) -> Option<Stored> {
         self.inodes.get(&self.bits, inode)

@@ -3,12 +3,13 @@
 //! The root directory of the filesystem has one directory for each layer, named `0`, `1`, …; overlayfs stacks them.
 //! Nothing ever changes, so the kernel is told to keep everything: names, also those that do not exist, attributes,
 //! directories, links and pages; and it is asked not to send the requests that mean nothing here (`open`, `opendir`,
-//! extended attributes), each of which would be a round trip.
+//! extended attributes when there are none), each of which would be a round trip.
 //!
 //! Whoever mounts the filesystem may be another process: only the descriptor is needed here. When the last namespace
 //! that holds the mount goes, reads of the descriptor fail with `ENODEV` and the threads end.
 
 mod server;
+mod xattr;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -38,11 +39,15 @@ pub enum IdMap {
 }
 
 impl IdMap {
-    fn map(self, id: u32) -> u32 {
+    fn has(self, id: u32) -> bool {
         match self {
-            IdMap::Below(limit) if id >= limit => 0,
-            _ => id,
+            IdMap::All => true,
+            IdMap::Below(limit) => id < limit,
         }
+    }
+
+    fn map(self, id: u32) -> u32 {
+        if self.has(id) { id } else { 0 }
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use super::IdMap;
+use super::{IdMap, xattr};
 use crate::cache::BlockCache;
-use crate::layer::{Attributes, Entry, Kind, ROOT};
+use crate::layer::{Attributes, Entry, Kind, ROOT, Seek};
 use crate::stack::{Node, Stack};
 
 /// How long the kernel may keep what it was told: ten years.
@@ -38,6 +38,7 @@ pub(super) struct Server {
     stack: Stack,
     cache: BlockCache,
     ids: IdMap,
+    xattrs: xattr::Present,
     /// Whether the kernel understands that `open` and `opendir` need no request.
     no_open: bool,
     no_opendir: bool,
@@ -47,6 +48,7 @@ impl Server {
     /// A server of these layers.
     pub(super) fn new(stack: Stack, cache: BlockCache, ids: IdMap) -> Server {
         Server {
+            xattrs: xattr::Present::in_layers(&stack),
             stack,
             cache,
             ids,
@@ -69,7 +71,7 @@ impl Server {
         FileAttr {
             ino: INodeNo(number),
             size: attributes.size,
-            blocks: attributes.size.div_ceil(512),
+            blocks: attributes.data_size.div_ceil(512),
             atime: time(attributes.atime),
             mtime: time(attributes.mtime),
             ctime: time(attributes.ctime),
@@ -163,6 +165,10 @@ impl Filesystem for Server {
         for flag in WANTED {
             // Each is an improvement that an older kernel does without.
             let _ = config.add_capabilities(flag);
+        }
+        if self.xattrs.lists {
+            // Else the kernel does not look at lists, nor show them in a user namespace (`fuse_no_acl`).
+            let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
         }
         self.no_open = config
             .capabilities()
@@ -302,14 +308,43 @@ impl Filesystem for Server {
         reply.statfs(blocks, 0, 0, self.stack.inode_count(), 0, 4096, 255, 4096);
     }
 
-    // No layer has extended attributes: the kernel asks once and never again.
-
-    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn lseek(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        // The kernel asks for nothing else (`fuse_file_llseek`). The numbers are those of lseek(2).
+        let wanted = match whence {
+            3 => Seek::Data,
+            4 => Seek::Hole,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let found = match (self.stack.node(number.0), u64::try_from(offset)) {
+            (Some(Node::Inode { layer, inode, .. }), Ok(offset)) => {
+                layer.seek(inode, offset, wanted)
+            }
+            _ => None,
+        };
+        match found.and_then(|offset| i64::try_from(offset).ok()) {
+            Some(offset) => reply.offset(offset),
+            None => reply.error(Errno::ENXIO),
+        }
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let value = self
+            .xattrs
+            .get(&self.stack, self.ids, number, name.as_bytes());
+        xattr::answer(value, size, reply);
+    }
+
+    fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        let names = self.xattrs.list(&self.stack, self.ids, number);
+        xattr::answer(names, size, reply);
     }
 }
 

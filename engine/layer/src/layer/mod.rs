@@ -1,24 +1,25 @@
 //! One opened image: a tree of inodes and their content.
 
+mod content;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use dwarfs::section::SectionType;
 
-use crate::cache::BlockCache;
 use crate::error::{OpenError, ReadError};
-use crate::metadata::{Chunk, Metadata};
+use crate::metadata::Metadata;
 use crate::section::{Extent, Sections, probe};
+use crate::xattr::Xattrs;
+use content::Chunks;
+pub use content::Seek;
 
 /// Limits of what the two metadata sections may decompress to, in bytes.
 const MAX_SCHEMA: u64 = 1 << 20;
 const MAX_METADATA: u64 = 1 << 30;
-
-/// Files of more chunks than this get a table of where each chunk starts.
-const CHUNKS_TO_SCAN: u32 = 32;
 
 /// The type bits of a mode (`S_IFMT`), and their values.
 const TYPE_MASK: u32 = 0o170000;
@@ -58,6 +59,8 @@ pub struct Attributes {
     pub gid: u32,
     /// Bytes of a file's content or of a link's target.
     pub size: u64,
+    /// The same without holes.
+    pub data_size: u64,
     /// Number of names; for a directory two more than there are directories in it.
     pub links: u32,
     /// Number of a device as glibc encodes it, else 0.
@@ -86,10 +89,11 @@ pub struct Entry<'a> {
 pub struct Layer {
     sections: Sections,
     metadata: Metadata,
+    xattrs: Option<Xattrs>,
     /// Tells the blocks of one layer from those of another in a cache.
     id: u64,
-    /// Where each chunk of a file of many chunks ends, in bytes from the start of the file.
-    chunk_ends: Mutex<HashMap<u32, Arc<[u64]>>>,
+    /// The chunks of files of many chunks that were asked for.
+    chunks: Mutex<HashMap<u32, Arc<Chunks>>>,
 }
 
 impl Layer {
@@ -109,12 +113,14 @@ impl Layer {
             let metadata =
                 sections.load(sections.metadata, SectionType::METADATA_V2, MAX_METADATA)?;
             let metadata = Metadata::read(&schema, metadata)?;
+            let xattrs = sections.xattrs()?;
             let id = NEXT.fetch_add(1, Ordering::Relaxed);
             Ok(Layer {
                 sections,
                 metadata,
+                xattrs,
                 id,
-                chunk_ends: Mutex::default(),
+                chunks: Mutex::default(),
             })
         };
         open().map_err(|error: ReadError| error.at(offset))
@@ -170,6 +176,10 @@ impl Layer {
             uid: stored.uid,
             gid: stored.gid,
             size,
+            data_size: match kind {
+                Kind::File if self.metadata.has_holes() => self.data_size(inode),
+                _ => size,
+            },
             links: self.metadata.links(inode),
             device,
             atime: stored.atime,
@@ -194,114 +204,21 @@ impl Layer {
         })
     }
 
+    /// The extended attributes of an inode, in the order of their names: names and values.
+    pub fn xattrs(&self, inode: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.xattrs.iter().flat_map(move |xattrs| xattrs.of(inode))
+    }
+
+    /// The names of all extended attributes that any inode has, some of them more than once.
+    pub fn xattr_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.xattrs.iter().flat_map(Xattrs::names)
+    }
+
     /// The target of a symbolic link; `None` when it is none.
     pub fn target(&self, inode: u32) -> Option<Cow<'_, [u8]>> {
         self.metadata.target(inode)
     }
-
-    /// Reads up to `size` bytes of a file's content from `offset` and passes them to `receive`: fewer at the end of the
-    /// file, none beyond it.
-    ///
-    /// # Errors
-    /// When the image cannot be read, or is damaged where these bytes lie.
-    pub fn read<T>(
-        &self,
-        cache: &BlockCache,
-        inode: u32,
-        offset: u64,
-        size: u32,
-        receive: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, ReadError> {
-        let chunks = self
-            .metadata
-            .chunks(inode)
-            .ok_or(ReadError::Damaged("a file has no content"))?;
-        let (mut index, mut skip) = self.find_chunk(inode, chunks.clone(), offset);
-        let mut wanted = u64::from(size);
-        let mut gathered = Vec::new();
-        while wanted > 0 && index < chunks.end {
-            let chunk = self.metadata.chunk(index).ok_or(MISSING_CHUNK)?;
-            let count = chunk.size().saturating_sub(skip).min(wanted);
-            match chunk {
-                Chunk::Hole { .. } => gathered.resize(gathered.len() + count as usize, 0),
-                Chunk::Data { block, offset, .. } => {
-                    let bytes = self.block(cache, block)?;
-                    let start = u64::from(offset) + skip;
-                    let piece = bytes
-                        .get(start as usize..(start + count) as usize)
-                        .ok_or(MISSING_CHUNK)?;
-                    // Most requests lie in one block: those are answered without a copy.
-                    if gathered.is_empty() && (count == wanted || index + 1 == chunks.end) {
-                        return Ok(receive(piece));
-                    }
-                    gathered.extend_from_slice(piece);
-                }
-            }
-            wanted -= count;
-            skip = 0;
-            index += 1;
-        }
-        Ok(receive(&gathered))
-    }
-
-    /// Bytes of a file's content.
-    fn size(&self, inode: u32) -> u64 {
-        if let Some(size) = self.metadata.known_size(inode) {
-            return size;
-        }
-        let chunks = self.metadata.chunks(inode).unwrap_or(0..0);
-        if chunks.len() as u32 > CHUNKS_TO_SCAN {
-            return self.ends(inode, chunks).last().copied().unwrap_or(0);
-        }
-        let sizes = chunks
-            .filter_map(|index| self.metadata.chunk(index))
-            .map(Chunk::size);
-        sizes.fold(0, u64::saturating_add)
-    }
-
-    /// The chunk that holds byte `offset` of a file, and how far into it that byte lies.
-    fn find_chunk(&self, inode: u32, chunks: std::ops::Range<u32>, offset: u64) -> (u32, u64) {
-        if chunks.len() as u32 > CHUNKS_TO_SCAN {
-            let ends = self.ends(inode, chunks.clone());
-            let index = ends.partition_point(|end| *end <= offset);
-            let start = index.checked_sub(1).map_or(0, |before| ends[before]);
-            return (chunks.start + index as u32, offset - start);
-        }
-        let mut rest = offset;
-        for index in chunks.clone() {
-            let size = self.metadata.chunk(index).map_or(0, Chunk::size);
-            if rest < size {
-                return (index, rest);
-            }
-            rest -= size;
-        }
-        (chunks.end, 0)
-    }
-
-    fn ends(&self, inode: u32, chunks: std::ops::Range<u32>) -> Arc<[u64]> {
-        let mut known = self
-            .chunk_ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let ends = known.entry(inode).or_insert_with(|| {
-            let mut end = 0u64;
-            let ends = chunks.map(|index| {
-                end = end.saturating_add(self.metadata.chunk(index).map_or(0, Chunk::size));
-                end
-            });
-            ends.collect()
-        });
-        Arc::clone(ends)
-    }
-
-    fn block(&self, cache: &BlockCache, number: u32) -> Result<crate::cache::Block, ReadError> {
-        cache.get((self.id, number), || {
-            self.sections.block(number, self.metadata.block_size())
-        })
-    }
 }
-
-const MISSING_CHUNK: ReadError = ReadError::Damaged("a chunk lies beyond its block");
 
 fn is_name(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
