@@ -104,7 +104,8 @@ impl Xattrs {
 
     /// Looks at every number: whether tables are sorted, and what they name is there.
     pub(crate) fn check(&self) -> Result<(), ReadError> {
-        let ascending = (1..self.inodes).all(|index| self.inode(index - 1) < self.inode(index));
+        let inode = |index| self.inode(index).map(|it| it.0);
+        let ascending = (1..self.inodes).all(|index| inode(index - 1) < inode(index));
         let known =
             (0..self.inodes).all(|index| self.inode(index).is_some_and(|it| it.1 < self.sets));
         let sets = (0..self.sets).all(|set| self.set(set).is_some());

@@ -1,5 +1,6 @@
 //! The content of files, from chunks in blocks.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
@@ -10,6 +11,9 @@ use crate::metadata::Chunk;
 
 /// Files of more chunks than this get a table of where each chunk starts.
 const CHUNKS_TO_SCAN: u32 = 32;
+
+/// Chunks that are remembered, 128 GiB of files in small blocks. In a forged image all files may share a million of them.
+const MAX_KNOWN: usize = 1 << 20;
 
 const MISSING_CHUNK: ReadError = ReadError::Damaged("a chunk lies beyond its block");
 
@@ -24,11 +28,30 @@ pub enum Seek {
 
 /// The chunks of a file.
 #[derive(Debug)]
-pub(super) struct Chunks {
+struct Chunks {
     /// Where each ends, in bytes from the start of the file.
     ends: Vec<u64>,
     /// Bytes that are in blocks.
     data_size: u64,
+}
+
+/// The chunks of files of many chunks that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    files: HashMap<u32, Arc<Chunks>>,
+    /// Chunks of all these files.
+    count: usize,
+}
+
+impl Known {
+    fn add(&mut self, inode: u32, chunks: &Arc<Chunks>) {
+        self.count += chunks.ends.len();
+        if self.count > MAX_KNOWN {
+            self.files.clear();
+            self.count = chunks.ends.len();
+        }
+        self.files.insert(inode, Arc::clone(chunks));
+    }
 }
 
 impl Layer {
@@ -144,19 +167,21 @@ impl Layer {
     }
 
     fn all(&self, inode: u32, chunks: Range<u32>) -> Arc<Chunks> {
-        let mut known = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.entry(inode).or_insert_with(|| {
-            let (mut end, mut data_size) = (0u64, 0u64);
-            let ends = chunks.map(|index| {
-                let chunk = self.metadata.chunk(index);
-                data_size = data_size.saturating_add(chunk.map_or(0, Chunk::data_size));
-                end = end.saturating_add(chunk.map_or(0, Chunk::size));
-                end
-            });
-            let ends = ends.collect();
-            Arc::new(Chunks { ends, data_size })
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.files.get(&inode) {
+            return Arc::clone(found);
+        }
+        let (mut end, mut data_size) = (0u64, 0u64);
+        let ends = chunks.map(|index| {
+            let chunk = self.metadata.chunk(index);
+            data_size = data_size.saturating_add(chunk.map_or(0, Chunk::data_size));
+            end = end.saturating_add(chunk.map_or(0, Chunk::size));
+            end
         });
-        Arc::clone(found)
+        let ends = ends.collect();
+        let found = Arc::new(Chunks { ends, data_size });
+        known.add(inode, &found);
+        found
     }
 
     fn block(&self, cache: &BlockCache, number: u32) -> Result<Block, ReadError> {

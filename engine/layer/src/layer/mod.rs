@@ -3,7 +3,6 @@
 mod content;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,6 @@ use crate::error::{OpenError, ReadError};
 use crate::metadata::Metadata;
 use crate::section::{Extent, Sections, probe};
 use crate::xattr::Xattrs;
-use content::Chunks;
 pub use content::Seek;
 
 /// Limits of what the two metadata sections may decompress to, in bytes.
@@ -92,8 +90,7 @@ pub struct Layer {
     xattrs: Option<Xattrs>,
     /// Tells the blocks of one layer from those of another in a cache.
     id: u64,
-    /// The chunks of files of many chunks that were asked for.
-    chunks: Mutex<HashMap<u32, Arc<Chunks>>>,
+    known: Mutex<content::Known>,
 }
 
 impl Layer {
@@ -120,7 +117,7 @@ impl Layer {
                 metadata,
                 xattrs,
                 id,
-                chunks: Mutex::default(),
+                known: Mutex::default(),
             })
         };
         open().map_err(|error: ReadError| error.at(offset))

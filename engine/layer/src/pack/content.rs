@@ -67,7 +67,7 @@ pub(super) fn write<W: Write>(
     };
     let mut done = Progress {
         bytes_done: 0,
-        bytes_total: tree.content_size(),
+        bytes_total: tree.data_size(),
     };
     for file in order::files(tree) {
         let key = known.key(file)?;
@@ -81,7 +81,7 @@ pub(super) fn write<W: Write>(
             }
         };
         contents.of_file.insert(file.index, content);
-        done.bytes_done = done.bytes_done.saturating_add(file.size);
+        done.bytes_done = done.bytes_done.saturating_add(file.data_size);
         progress(done);
     }
     cutter.cut()?;

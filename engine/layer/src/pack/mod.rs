@@ -9,6 +9,7 @@
 mod blocks;
 mod content;
 mod encode;
+mod numbers;
 mod options;
 mod order;
 mod scan;
@@ -21,8 +22,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use blocks::Writer;
+use numbers::Numbers;
 pub use options::{IdRange, Owners, PackOptions};
-use tables::Order;
 
 /// What was packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,9 +39,9 @@ pub struct Packed {
 /// How far packing has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of file content that were read.
+    /// Bytes of file content that were read, as the filesystem counts them: holes do not count.
     pub bytes_done: u64,
-    /// Bytes of file content in the tree.
+    /// The same for the whole tree.
     pub bytes_total: u64,
 }
 
@@ -123,10 +124,10 @@ pub fn pack(
         let mut writer = Writer::start(scope, out, level, options.threads.max(1));
         let contents = content::write(&tree, &mut writer, options.block_size(), progress)?;
         tree.check_unchanged()?;
-        let order = Order::new(&tree, &contents);
-        let metadata = tables::build(&tree, &contents, &order, options.block_size())?;
+        let numbers = Numbers::new(&tree, &contents);
+        let metadata = tables::build(&tree, &contents, &numbers, options.block_size())?;
         let metadata = encode::metadata(metadata, contents.hole_block())?;
-        let xattrs = xattr::section(&tree, &order.numbers)?;
+        let xattrs = xattr::section(&tree, &numbers.of_inode)?;
         let bytes_out = writer.finish(metadata, xattrs)?;
         Ok(Packed {
             inodes: tree.inodes.len() as u64,

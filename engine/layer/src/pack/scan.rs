@@ -69,8 +69,8 @@ pub(super) struct Regular<'a> {
     pub(super) path: &'a Path,
     /// Bytes.
     pub(super) size: u64,
-    /// Whether it has holes.
-    pub(super) is_sparse: bool,
+    /// Bytes without holes, as far as the filesystem tells.
+    pub(super) data_size: u64,
     pub(super) stamp: Stamp,
 }
 
@@ -79,8 +79,8 @@ pub(super) struct Regular<'a> {
 pub(super) enum What {
     /// A directory with its entries, sorted by the bytes of their names.
     Directory(Vec<(Vec<u8>, Index)>),
-    /// A file of so many bytes, which may have holes.
-    File { size: u64, is_sparse: bool },
+    /// A file of so many bytes, of which so many are stored: with fewer, it has holes.
+    File { size: u64, data_size: u64 },
     /// A symbolic link to these bytes.
     Symlink(Vec<u8>),
     /// A device with this number, as glibc encodes it.
@@ -96,16 +96,22 @@ impl Tree {
             .fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
+    /// The same without holes.
+    pub(super) fn data_size(&self) -> u64 {
+        self.files()
+            .fold(0, |sum, file| sum.saturating_add(file.data_size))
+    }
+
     /// All files, in the order of their paths.
     pub(super) fn files(&self) -> impl Iterator<Item = Regular<'_>> {
         (0..)
             .zip(&self.inodes)
             .filter_map(|(index, inode)| match inode.what {
-                What::File { size, is_sparse } => Some(Regular {
+                What::File { size, data_size } => Some(Regular {
                     index,
                     path: &inode.path,
                     size,
-                    is_sparse,
+                    data_size,
                     stamp: inode.stamp,
                 }),
                 _ => None,
@@ -239,8 +245,8 @@ fn what(path: &Path, metadata: &Metadata) -> Result<What, PackError> {
     } else if kind.is_file() {
         let size = metadata.len();
         // `st_blocks` counts units of 512 bytes whatever the filesystem (stat(3type)).
-        let is_sparse = metadata.blocks().saturating_mul(512) < size;
-        What::File { size, is_sparse }
+        let data_size = metadata.blocks().saturating_mul(512).min(size);
+        What::File { size, data_size }
     } else if kind.is_symlink() {
         let target = fs::read_link(path).map_err(|error| PackError::during(path, error))?;
         What::Symlink(target.into_os_string().into_vec())

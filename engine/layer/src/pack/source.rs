@@ -55,6 +55,7 @@ impl<'a> Source<'a> {
     /// Data and holes, in turn.
     pub(super) fn parts(&self) -> Result<Vec<Part>, PackError> {
         let end = self.regular.size;
+        let is_sparse = self.regular.data_size < end;
         let mut parts = Vec::new();
         let mut add = |from: u64, to: u64, is_hole| {
             if from < to {
@@ -67,12 +68,12 @@ impl<'a> Source<'a> {
         };
         let mut at = 0;
         while at < end {
-            let data = match self.regular.is_sparse {
+            let data = match is_sparse {
                 true => self.seek(SeekFrom::Data(at), at)?.clamp(at, end),
                 false => at,
             };
             add(at, data, true);
-            let hole = match self.regular.is_sparse && data < end {
+            let hole = match is_sparse && data < end {
                 true => self.seek(SeekFrom::Hole(data), end)?.min(end),
                 false => end,
             };

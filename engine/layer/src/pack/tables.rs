@@ -3,7 +3,7 @@
 //! An inode's kind decides where it is: directories, links, files with content of their own, files that share content,
 //! devices, the rest. Everything is sorted, nothing is packed further: our reader uses the tables as they are.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use dwarfs::metadata::{
     Chunk, DirEntry, Directory, FsOptions, InodeData, InodeSizeCache, Metadata, OrderedMap,
@@ -12,19 +12,17 @@ use dwarfs::metadata::{
 
 use super::PackError;
 use super::content::{Contents, Piece};
+use super::numbers::Numbers;
 use super::scan::{Index, Inode, Tree, What};
 
 /// Contents of at least this many chunks have their size noted, so that nobody adds them up.
 const CHUNKS_TO_NOTE: usize = 32;
 
-/// The number of an inode in the image.
-type Number = u32;
-
 /// Builds the metadata.
 pub(super) fn build(
     tree: &Tree,
     contents: &Contents,
-    order: &Order,
+    numbers: &Numbers,
     block_size: usize,
 ) -> Result<Metadata, PackError> {
     let mut metadata = Metadata::default();
@@ -36,12 +34,12 @@ pub(super) fn build(
     metadata.total_fs_size = tree.content_size();
     metadata.dwarfs_version = Some(concat!("flatimage ", env!("CARGO_PKG_VERSION")).into());
     metadata.preferred_path_separator = Some(u32::from(b'/'));
-    write_inodes(&mut metadata, tree, order);
-    write_directories(&mut metadata, tree, order)?;
-    write_links(&mut metadata, tree, order)?;
-    write_chunks(&mut metadata, contents, order, block_size as u64)?;
+    write_inodes(&mut metadata, tree, numbers);
+    write_directories(&mut metadata, tree, numbers)?;
+    write_links(&mut metadata, tree, numbers)?;
+    write_chunks(&mut metadata, contents, numbers, block_size as u64)?;
     metadata.devices = Some(
-        order
+        numbers
             .inodes
             .iter()
             .filter_map(|index| device(&tree.inodes[*index as usize]))
@@ -50,70 +48,7 @@ pub(super) fn build(
     Ok(metadata)
 }
 
-/// In which order inodes and contents are numbered.
-pub(super) struct Order {
-    /// The inodes of the tree by their numbers in the image.
-    inodes: Vec<Index>,
-    /// The numbers of the tree's inodes.
-    pub(super) numbers: Vec<Number>,
-    /// Contents: first those of one file, then those of several.
-    contents: Vec<u32>,
-    /// For each file that shares its content, which of the shared contents it has.
-    shared: Vec<u32>,
-}
-
-impl Order {
-    /// Numbers everything.
-    pub(super) fn new(tree: &Tree, contents: &Contents) -> Order {
-        let mut files: HashMap<u32, u32> = HashMap::new();
-        for content in contents.of_file.values() {
-            *files.entry(*content).or_default() += 1;
-        }
-        let is_shared = |content: &u32| files.get(content).is_some_and(|count| *count > 1);
-        let content = |index: Index| contents.of_file.get(&index).copied().unwrap_or(0);
-        let rank = |index: Index| match &tree.inodes[index as usize].what {
-            What::Directory(_) => (0, 0),
-            What::Symlink(_) => (1, 0),
-            What::File { .. } if !is_shared(&content(index)) => (2, 0),
-            // Files that share content are sorted by it.
-            What::File { .. } => (3, content(index)),
-            What::Device(_) => (4, 0),
-            What::Other => (5, 0),
-        };
-        let mut inodes: Vec<Index> = (0..tree.inodes.len() as Index).collect();
-        inodes.sort_by_key(|index| rank(*index));
-        let mut numbers = vec![0; inodes.len()];
-        for (number, index) in (0..).zip(&inodes) {
-            numbers[*index as usize] = number;
-        }
-        let of_rank = |wanted| {
-            inodes
-                .iter()
-                .filter(move |index| rank(**index).0 == wanted)
-                .map(|index| content(*index))
-        };
-        let mut ordered: Vec<u32> = of_rank(2).collect();
-        let mut shared = Vec::new();
-        let mut last = None;
-        for content in of_rank(3) {
-            if last != Some(content) {
-                ordered.push(content);
-                last = Some(content);
-            }
-            shared.push(ordered.len() as u32 - 1);
-        }
-        let unique = ordered.len() as u32 - shared.last().map_or(0, |last| last + 1 - shared[0]);
-        shared.iter_mut().for_each(|index| *index -= unique);
-        Order {
-            inodes,
-            numbers,
-            contents: ordered,
-            shared,
-        }
-    }
-}
-
-fn write_inodes(metadata: &mut Metadata, tree: &Tree, order: &Order) {
+fn write_inodes(metadata: &mut Metadata, tree: &Tree, numbers: &Numbers) {
     let distinct =
         |value: fn(&Inode) -> u32| tree.inodes.iter().map(value).collect::<BTreeSet<_>>();
     let modes: Vec<u32> = distinct(|inode| inode.mode).into_iter().collect();
@@ -135,7 +70,7 @@ fn write_inodes(metadata: &mut Metadata, tree: &Tree, order: &Order) {
         data.mtime_offset = u32::try_from(inode.mtime - base).unwrap_or(u32::MAX);
         data
     };
-    metadata.inodes = order
+    metadata.inodes = numbers
         .inodes
         .iter()
         .map(|index| data(&tree.inodes[*index as usize]))
@@ -145,8 +80,12 @@ fn write_inodes(metadata: &mut Metadata, tree: &Tree, order: &Order) {
 }
 
 /// Entries lie in the order of their directories; the first entry stands for the root directory itself.
-fn write_directories(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Result<(), PackError> {
-    let listed: Vec<_> = order
+fn write_directories(
+    metadata: &mut Metadata,
+    tree: &Tree,
+    numbers: &Numbers,
+) -> Result<(), PackError> {
+    let listed: Vec<_> = numbers
         .inodes
         .iter()
         .map_while(|index| entries(&tree.inodes[*index as usize]))
@@ -162,7 +101,7 @@ fn write_directories(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Res
     for (number, entries) in listed.iter().enumerate() {
         directories[number].first_entry = all.len() as u32;
         for (name, index) in *entries {
-            let inode = order.numbers[*index as usize];
+            let inode = numbers.of_inode[*index as usize];
             // A directory has one name, which says where it and its parent are.
             if let Some(child) = directories
                 .get_mut(inode as usize)
@@ -182,7 +121,7 @@ fn write_directories(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Res
         let parent_entry = directories[number].self_entry;
         for child in entries
             .iter()
-            .map(|(_, index)| order.numbers[*index as usize] as usize)
+            .map(|(_, index)| numbers.of_inode[*index as usize] as usize)
         {
             if child < listed.len() {
                 directories[child].parent_entry = parent_entry;
@@ -195,9 +134,9 @@ fn write_directories(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Res
     Ok(())
 }
 
-fn write_links(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Result<(), PackError> {
+fn write_links(metadata: &mut Metadata, tree: &Tree, numbers: &Numbers) -> Result<(), PackError> {
     let targets = || {
-        order
+        numbers
             .inodes
             .iter()
             .filter_map(|index| target(&tree.inodes[*index as usize]))
@@ -211,11 +150,11 @@ fn write_links(metadata: &mut Metadata, tree: &Tree, order: &Order) -> Result<()
 fn write_chunks(
     metadata: &mut Metadata,
     contents: &Contents,
-    order: &Order,
+    numbers: &Numbers,
     block_size: u64,
 ) -> Result<(), PackError> {
     let mut sizes = Vec::new();
-    for (number, content) in (0..).zip(&order.contents) {
+    for (number, content) in (0..).zip(&numbers.contents) {
         let pieces = &contents.pieces[*content as usize];
         metadata.chunk_table.push(chunk_count(metadata)?);
         metadata.chunks.extend(pieces.iter().map(|piece| {
@@ -229,7 +168,7 @@ fn write_chunks(
         }
     }
     metadata.chunk_table.push(chunk_count(metadata)?);
-    metadata.shared_files_table = Some(order.shared.clone());
+    metadata.shared_files_table = Some(numbers.shared.clone());
     let mut cache = InodeSizeCache::default();
     cache.lookup = OrderedMap(sizes);
     cache.min_chunk_count = CHUNKS_TO_NOTE as u64;
