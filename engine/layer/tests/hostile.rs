@@ -7,10 +7,11 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use common::forge::{attributes, forged, with_attributes};
 use common::{fixture, hex};
-use dwarfs::section::{CompressAlgo, Header, MagicVersion, SectionIndexEntry, SectionType};
-use dwarfs::zerocopy::{FromZeros, IntoBytes};
-use flatimage_layer::{BlockCache, Kind, Layer, OpenError, PackOptions, ROOT, pack, probe};
+use flatimage_layer::{
+    BlockCache, Checksums, Kind, Layer, OpenError, PackOptions, ROOT, Seek, pack, probe, verify,
+};
 
 /// Uses everything that an image offers, with a limit on the work that a forged one can ask for.
 fn use_all(layer: &Layer) {
@@ -20,11 +21,15 @@ fn use_all(layer: &Layer) {
             layer.lookup(inode, &entry.name);
         }
         layer.target(inode);
+        layer.xattrs(inode).take(2000).count();
         if layer
             .attributes(inode)
             .is_some_and(|attributes| attributes.kind == Kind::File)
         {
             let size = layer.attributes(inode).unwrap().size;
+            for wanted in [Seek::Data, Seek::Hole] {
+                layer.seek(inode, size / 2, wanted);
+            }
             for offset in [0, size / 2, size.saturating_sub(1), u64::MAX] {
                 let _ = layer.read(&cache, inode, offset, 4096, hex);
             }
@@ -85,31 +90,6 @@ fn an_image_may_end_anywhere() {
     }
 }
 
-/// An image of these two sections, with valid checksums and index, and no blocks.
-fn forged(schema: &[u8], metadata: &[u8]) -> Vec<u8> {
-    let mut image = Vec::new();
-    let mut index = Vec::new();
-    let push = |image: &mut Vec<u8>, kind, payload: &[u8]| {
-        let mut header = Header::new_zeroed();
-        header.magic_version = MagicVersion::LATEST;
-        header.section_type = kind;
-        header.compress_algo = CompressAlgo::NONE;
-        header.update_size_and_checksum(payload);
-        image.extend_from_slice(header.as_bytes());
-        image.extend_from_slice(payload);
-    };
-    for (kind, payload) in [
-        (SectionType::METADATA_V2_SCHEMA, schema),
-        (SectionType::METADATA_V2, metadata),
-    ] {
-        index.push(SectionIndexEntry::new(kind, image.len() as u64).unwrap());
-        push(&mut image, kind, payload);
-    }
-    index.push(SectionIndexEntry::new(SectionType::SECTION_INDEX, image.len() as u64).unwrap());
-    push(&mut image, SectionType::SECTION_INDEX, index.as_bytes());
-    image
-}
-
 /// Checksums stop accidents and not malice: here they are right and the tables are not.
 #[test]
 fn forged_tables_with_right_checksums() {
@@ -167,6 +147,60 @@ fn forged_tables_with_right_checksums() {
             damaged[at] = dice.roll(256) as u8;
         }
         try_all(&forged(&schema, &tables));
+    }
+}
+
+#[test]
+fn forged_attributes_with_right_checksums() {
+    let section = attributes();
+    let image = with_attributes(&section);
+    let check = |image: &[u8]| verify(&file_of(image), 0, image.len() as u64, Checksums::All);
+    let layer = Layer::open(file_of(&image), 0, image.len() as u64).unwrap();
+    let found: Vec<_> = layer.xattrs(1).collect();
+    assert_eq!(found, [(&b"user.a"[..], &b"v"[..]), (b"user.b", b"")]);
+    assert_eq!(layer.xattrs(0).count(), 1);
+    assert_eq!(layer.xattrs(2).count(), 0);
+    assert_eq!(check(&image).unwrap(), 4);
+
+    let mut dice = Dice(3);
+    for _ in 0..3000 {
+        let mut section = section.clone();
+        for _ in 0..=dice.roll(4) {
+            let at = dice.roll(section.len());
+            section[at] = dice.roll(256) as u8;
+        }
+        let image = with_attributes(&section[..section.len() - dice.roll(3)]);
+        try_all(&image);
+        let _ = check(&image);
+    }
+}
+
+/// Each of these has right checksums and one number that leads nowhere: `fim-verify` must say so.
+#[test]
+fn attributes_that_make_no_sense_are_found() {
+    // Byte of the section, and the number there.
+    let wrong = [
+        (0, 0, "its extended attributes are malformed"),
+        (8, 2, "extended attributes of a later version"),
+        (12, 3_000_000_000, "its extended attributes are malformed"),
+        (20, u32::MAX, "its extended attributes are malformed"),
+        (24, 1, "its extended attributes are malformed"),
+        (28, 2, "its extended attributes are malformed"),
+        (40, 4, "its extended attributes are malformed"),
+        (48, 4, "its extended attributes are malformed"),
+        (52, 100, "its extended attributes are malformed"),
+        (56, 0, "its extended attributes are malformed"),
+        (60, u32::MAX, "its extended attributes are malformed"),
+        (64, 100_000, "its extended attributes are malformed"),
+    ];
+    for (at, number, words) in wrong {
+        let mut section = attributes();
+        section[at..at + 4].copy_from_slice(&u32::to_le_bytes(number));
+        let image = with_attributes(&section);
+        try_all(&image);
+        let error = verify(&file_of(&image), 0, image.len() as u64, Checksums::Fast);
+        let error = error.map_or_else(|error| error.to_string(), |_| "nothing found".into());
+        assert!(error.contains(words), "byte {at}: {error}");
     }
 }
 

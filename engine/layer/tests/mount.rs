@@ -1,78 +1,18 @@
 //! The kernel sees through a mount what the layers hold.
-//!
-//! Each test starts itself again with `unshare` in a user and mount namespace of its own, where it may mount and from
-//! which nothing remains.
 
 mod common;
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
-use std::process::Command;
 
-use common::{fixture, listing, open};
-use flatimage_layer::{IdMap, Layer, ServeOptions, Serving, serve};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use common::mounts::{in_namespaces, memory, overlay, served};
+use common::{fixture, forge, listing, open, opened, packed};
+use flatimage_layer::{IdRange, Owners, PackOptions, ROOT};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 use sha2::{Digest, Sha256};
-
-/// Set in the process that runs in the namespaces.
-const INSIDE: &str = "FLATIMAGE_TEST_INSIDE";
-
-/// Runs `test` of this name in namespaces of its own.
-fn in_namespaces(name: &str, test: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    let mut inside = Command::new("unshare");
-    inside.args([
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "--propagation",
-        "private",
-    ]);
-    inside
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"]);
-    let output = inside
-        .env(INSIDE, "1")
-        .output()
-        .expect("`unshare` of util-linux is needed");
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
-}
-
-/// Mounts layers on a directory.
-fn served(layers: Vec<Option<Layer>>, on: &Path) -> Serving {
-    let fuse = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-        .expect("`/dev/fuse` is needed");
-    let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
-        fuse.as_raw_fd()
-    );
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
-    mount(
-        Some("flatimage"),
-        on,
-        Some("fuse"),
-        flags,
-        Some(&options[..]),
-    )
-    .expect("a FUSE filesystem can be mounted");
-    let options = ServeOptions {
-        ids: IdMap::Below(1),
-        ..ServeOptions::default()
-    };
-    serve(fuse.into(), layers, options).unwrap()
-}
 
 #[test]
 fn a_mounted_layer_is_what_was_packed() {
@@ -179,34 +119,202 @@ fn threads_read_at_once_what_one_reads_alone() {
     });
 }
 
+/// An access control list that gives user `id` what the group has.
+fn access_list(id: u32) -> Vec<u8> {
+    let no = u32::MAX;
+    let named = (id != no).then_some((2u16, 4u16, id));
+    let entries = [
+        Some((1, 6, no)),
+        named,
+        Some((4, 4, no)),
+        Some((16, 4, no)),
+        Some((32, 0, no)),
+    ];
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries.into_iter().flatten() {
+        bytes.extend([tag, permissions].map(u16::to_le_bytes).concat());
+        bytes.extend(id.to_le_bytes());
+    }
+    bytes
+}
+
+fn attribute(path: &Path, name: &str) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0; 65_536];
+    let length = rustix::fs::lgetxattr(path, name, &mut value[..]);
+    let length = length.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+    Ok(value[..length].to_vec())
+}
+
 #[test]
-fn overlayfs_stacks_layers_and_hides_what_a_whiteout_covers() {
-    in_namespaces(
-        "overlayfs_stacks_layers_and_hides_what_a_whiteout_covers",
-        || {
-            let on = tempfile::tempdir().unwrap();
-            let sample = || open(&fixture("no-sparse.dwarfs")).unwrap();
-            let serving = served(vec![Some(sample()), None, Some(sample())], on.path());
-            let merged = tempfile::tempdir().unwrap();
-            let lower = format!("lowerdir={0}/2:{0}/1:{0}/0,userxattr", on.path().display());
-            mount(
-                Some("overlay"),
-                merged.path(),
-                Some("overlay"),
-                MsFlags::empty(),
-                Some(&lower[..]),
-            )
+fn attributes_are_what_was_packed() {
+    in_namespaces("attributes_are_what_was_packed", || {
+        let memory = memory();
+        let file = memory.path().join("file");
+        fs::write(&file, b"x").unwrap();
+        fs::write(memory.path().join("plain"), b"x").unwrap();
+        let list = "system.posix_acl_access";
+        for (name, value) in [
+            ("user.note", &b"text"[..]),
+            ("user.empty", b""),
+            (list, &access_list(0)),
+        ] {
+            rustix::fs::lsetxattr(&file, name, value, rustix::fs::XattrFlags::empty()).unwrap();
+        }
+        let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::lsetxattr(&file, "security.capability", &capability, flags).unwrap();
+        let stranger = Owners::Mapped {
+            uids: vec![IdRange {
+                found: 0,
+                recorded: 12,
+                count: 1,
+            }],
+            gids: Vec::new(),
+        };
+        let images = [Owners::AsFound, stranger].map(|owners| {
+            let options = PackOptions {
+                owners,
+                ..PackOptions::default()
+            };
+            Some(opened(&packed(memory.path(), &options).0))
+        });
+        let on = tempfile::tempdir().unwrap();
+        let serving = served(images.into(), on.path());
+        for (layer, expected) in [("0", access_list(0)), ("1", access_list(u32::MAX))] {
+            let file = on.path().join(layer).join("file");
+            assert_eq!(attribute(&file, "user.note").unwrap(), b"text");
+            assert_eq!(attribute(&file, "user.empty").unwrap(), b"");
+            assert_eq!(attribute(&file, list).unwrap(), expected, "{layer}");
+            assert_eq!(attribute(&file, "user.other"), Err(Errno::ENODATA));
+            let plain = on.path().join(layer).join("plain");
+            assert_eq!(attribute(&plain, "user.note"), Err(Errno::ENODATA));
+            let mut names = vec![0; 1000];
+            let length = rustix::fs::llistxattr(&file, &mut names[..]).unwrap();
+            let names: Vec<_> = names[..length].split(|byte| *byte == 0).collect();
+            for name in ["user.note", "user.empty", "security.capability"] {
+                assert!(names.contains(&name.as_bytes()), "{name}");
+            }
+            let short = rustix::fs::lgetxattr(&file, "user.note", &mut [0; 2][..]);
+            assert_eq!(short, Err(rustix::io::Errno::RANGE));
+        }
+        let merged = tempfile::tempdir().unwrap();
+        for name in ["upper", "work"] {
+            fs::create_dir(memory.path().join(name)).unwrap();
+        }
+        let lower = format!("lowerdir={}/0", on.path().display());
+        let options = format!("{lower},upperdir=upper,workdir=work");
+        overlay(memory.path(), &options, merged.path());
+        let file = merged.path().join("file");
+        let all = ["user.note", list, "security.capability"];
+        let before = all.map(|name| attribute(&file, name).unwrap());
+        assert_eq!(
+            before,
+            [b"text".to_vec(), access_list(0), capability.to_vec()]
+        );
+        // The file is copied up, with everything.
+        fs::File::open(&file)
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
             .unwrap();
-            let names: Vec<_> = fs::read_dir(merged.path().join("etc"))
-                .unwrap()
-                .map(|e| e.unwrap().file_name())
-                .collect();
-            assert!(names.iter().any(|name| name == "hard"));
-            assert!(!names.iter().any(|name| name == "whiteout"));
-            assert_eq!(fs::read(merged.path().join("etc/file")).unwrap().len(), 3);
-            umount2(merged.path(), MntFlags::empty()).unwrap();
-            umount2(on.path(), MntFlags::empty()).unwrap();
-            serving.join().unwrap();
-        },
-    );
+        assert!(memory.path().join("upper/file").exists());
+        assert_eq!(all.map(|name| attribute(&file, name).unwrap()), before);
+        umount2(merged.path(), MntFlags::empty()).unwrap();
+        umount2(on.path(), MntFlags::empty()).unwrap();
+        serving.join().unwrap();
+    });
+}
+
+/// `trusted.overlay.opaque` of an overlay that root mounted also counts for one that an ordinary user mounts.
+#[test]
+fn a_mark_of_root_is_seen_as_a_mark_of_everybody() {
+    in_namespaces("a_mark_of_root_is_seen_as_a_mark_of_everybody", || {
+        let mut section = forge::attributes();
+        let heap = section.len() as u32;
+        section.extend(b"trusted.overlay.opaquey");
+        // The attribute of the root directory: where name and value are, counted from the end of the tables.
+        let numbers = [heap - 100, 22, heap - 100 + 22, 1].map(u32::to_le_bytes);
+        section[52..68].copy_from_slice(&numbers.concat());
+        let layer = opened(&forge::with_attributes(&section));
+        assert_eq!(layer.xattrs(ROOT).next().unwrap().1, b"y");
+        let on = tempfile::tempdir().unwrap();
+        let serving = served(vec![Some(layer)], on.path());
+        let root = on.path().join("0");
+        assert_eq!(attribute(&root, "user.overlay.opaque").unwrap(), b"y");
+        let file = root.join("a");
+        assert_eq!(attribute(&file, "user.overlay.opaque"), Err(Errno::ENODATA));
+        umount2(on.path(), MntFlags::empty()).unwrap();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn holes_are_seen_through_the_mount() {
+    in_namespaces("holes_are_seen_through_the_mount", || {
+        const TIB: u64 = 1 << 40;
+        let tree = tempfile::tempdir().unwrap();
+        let file = File::create(tree.path().join("file")).unwrap();
+        file.set_len(TIB).unwrap();
+        file.write_all_at(b"middle", TIB / 2).unwrap();
+        let layer = opened(&packed(tree.path(), &PackOptions::default()).0);
+        let memory = memory();
+        fs::create_dir(memory.path().join("upper")).unwrap();
+        fs::create_dir(memory.path().join("work")).unwrap();
+        let on = tempfile::tempdir().unwrap();
+        let serving = served(vec![Some(layer)], on.path());
+        let file = File::open(on.path().join("0/file")).unwrap();
+        let is = file.metadata().unwrap();
+        assert_eq!((is.len(), is.blocks()), (TIB, 8));
+        let seek = |to| rustix::fs::seek(&file, to);
+        assert_eq!(seek(rustix::fs::SeekFrom::Data(0)), Ok(TIB / 2));
+        assert_eq!(
+            seek(rustix::fs::SeekFrom::Hole(TIB / 2)),
+            Ok(TIB / 2 + 4096)
+        );
+        let nothing = seek(rustix::fs::SeekFrom::Data(TIB / 2 + 4096));
+        assert_eq!(nothing, Err(rustix::io::Errno::NXIO));
+        // A file is copied up when it is opened to be written: that must not write a tebibyte of zeros.
+        let merged = tempfile::tempdir().unwrap();
+        let options = format!(
+            "lowerdir={}/0,upperdir=upper,workdir=work",
+            on.path().display()
+        );
+        overlay(memory.path(), &options, merged.path());
+        let copy = File::options()
+            .read(true)
+            .write(true)
+            .open(merged.path().join("file"))
+            .unwrap();
+        copy.write_all_at(b"start", 0).unwrap();
+        let mut bytes = [0; 6];
+        copy.read_exact_at(&mut bytes, TIB / 2).unwrap();
+        assert_eq!(&bytes, b"middle");
+        drop((copy, file));
+        umount2(merged.path(), MntFlags::empty()).unwrap();
+        umount2(on.path(), MntFlags::empty()).unwrap();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_directory_of_a_hundred_thousand_entries_is_listed_whole() {
+    let name = "a_directory_of_a_hundred_thousand_entries_is_listed_whole";
+    in_namespaces(name, || {
+        let memory = memory();
+        for number in 0..100_000 {
+            File::create(memory.path().join(number.to_string())).unwrap();
+        }
+        let options = PackOptions {
+            level: 0,
+            ..PackOptions::default()
+        };
+        let layer = opened(&packed(memory.path(), &options).0);
+        let on = tempfile::tempdir().unwrap();
+        let serving = served(vec![Some(layer)], on.path());
+        let names = fs::read_dir(on.path().join("0")).unwrap();
+        let names: std::collections::HashSet<_> =
+            names.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 100_000);
+        umount2(on.path(), MntFlags::empty()).unwrap();
+        serving.join().unwrap();
+    });
 }

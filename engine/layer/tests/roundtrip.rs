@@ -12,26 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use common::{content, listing, walk};
+use common::{content, listing, opened, packed, walk};
 use dwarfs::AsChunks;
-use flatimage_layer::{
-    BlockCache, IdRange, Kind, Layer, Owners, PackError, PackOptions, Packed, pack,
-};
+use flatimage_layer::{BlockCache, IdRange, Kind, Layer, Owners, PackError, PackOptions, pack};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::mkfifo;
-
-fn packed(tree: &Path, options: &PackOptions) -> (Vec<u8>, Packed) {
-    let mut image = Vec::new();
-    let packed = pack(tree, &mut image, options, &mut |_| {}).unwrap();
-    assert_eq!(packed.bytes_out, image.len() as u64);
-    (image, packed)
-}
-
-fn opened(image: &[u8]) -> Layer {
-    let mut file = tempfile::tempfile().unwrap();
-    std::io::Write::write_all(&mut file, image).unwrap();
-    Layer::open(Arc::new(file), 0, image.len() as u64).unwrap()
-}
 
 /// Bytes that do not compress, the same for the same seed.
 fn noise(seed: u64, size: usize) -> Vec<u8> {
@@ -346,7 +331,8 @@ fn progress_ends_with_everything() {
     );
     let last = last.unwrap();
     assert_eq!(last.bytes_done, last.bytes_total);
-    assert_eq!(last.bytes_total, facts.unwrap().bytes_in);
+    // A filesystem that compresses counts fewer.
+    assert!((1..=facts.unwrap().bytes_in).contains(&last.bytes_total));
 }
 
 /// The `dwarfs` crate has a reader of its own, with which ours shares nothing but the headers of sections.

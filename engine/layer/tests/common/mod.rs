@@ -1,13 +1,19 @@
 //! What the tests of this crate share: a listing of a layer that can be compared.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod forge;
+pub mod mounts;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flatimage_layer::{Attributes, BlockCache, Kind, Layer, OpenError, ROOT};
+use flatimage_layer::{
+    Attributes, BlockCache, Kind, Layer, OpenError, PackOptions, Packed, ROOT, pack,
+};
 use sha2::{Digest, Sha256};
 
 /// A path within a layer, as bytes.
@@ -23,6 +29,22 @@ pub fn open(path: &Path) -> Result<Layer, OpenError> {
     let file = File::open(path).expect("the image can be opened");
     let length = file.metadata().expect("the image has a size").len();
     Layer::open(Arc::new(file), 0, length)
+}
+
+/// The image of a tree.
+#[track_caller]
+pub fn packed(tree: &Path, options: &PackOptions) -> (Vec<u8>, Packed) {
+    let mut image = Vec::new();
+    let packed = pack(tree, &mut image, options, &mut |_| {}).unwrap();
+    assert_eq!(packed.bytes_out, image.len() as u64);
+    (image, packed)
+}
+
+/// An image in memory, opened.
+pub fn opened(image: &[u8]) -> Layer {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(image).unwrap();
+    Layer::open(Arc::new(file), 0, image.len() as u64).unwrap()
 }
 
 /// All of a file's content.
