@@ -133,6 +133,9 @@ fn inputs(tree: &Path, options: &PackOptions) -> Result<Sum, FileError> {
             u64::from(found.gid()),
             found.mtime() as u64,
             found.mtime_nsec() as u64,
+            // Nothing else tells of an extended attribute.
+            found.ctime() as u64,
+            found.ctime_nsec() as u64,
         ];
         numbers
             .iter()
@@ -140,12 +143,7 @@ fn inputs(tree: &Path, options: &PackOptions) -> Result<Sum, FileError> {
         if found.is_dir() {
             pending.extend(sorted(&path).map_err(failed("read", &path))?);
         } else {
-            let numbers = [
-                found.ino(),
-                found.size(),
-                found.ctime() as u64,
-                found.ctime_nsec() as u64,
-            ];
+            let numbers = [found.ino(), found.size()];
             numbers
                 .iter()
                 .for_each(|number| inputs.add(number.to_le_bytes()));
