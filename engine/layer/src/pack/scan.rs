@@ -41,11 +41,11 @@ pub(super) struct Inode {
     stamp: Stamp,
 }
 
-/// What changes whenever an inode does: the kernel sets the time of change, and nobody else can.
+/// What changes whenever an inode does, or another takes its place: the kernel sets the time of change, and nobody else
+/// can. The number of an inode is no part of it, since over FUSE it may change by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
-    device: u64,
-    number: u64,
+    mode: u32,
     size: u64,
     /// Seconds and nanoseconds since 1970.
     changed: (i64, i64),
@@ -54,8 +54,7 @@ pub(super) struct Stamp {
 impl Stamp {
     pub(super) fn of(metadata: &Metadata) -> Stamp {
         Stamp {
-            device: metadata.dev(),
-            number: metadata.ino(),
+            mode: metadata.mode(),
             size: metadata.len(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
