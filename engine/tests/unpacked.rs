@@ -11,6 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{Pid, getgid, getuid, mkfifo};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 use support::running::Running;
 use support::{ORDINARY, Place, Ran, Who, everybody};
 
@@ -102,6 +103,10 @@ fn everything(place: &Place) -> PathBuf {
     for name in ["sparse", "pipe"] {
         place.give(&at(name));
     }
+    for name in ["plain", "closed", "closed/below/secret"] {
+        let value = format!("of {name}");
+        setxattr(at(name), "user.note", value.as_bytes(), XattrFlags::empty()).unwrap();
+    }
     mode("closed", 0o750);
     for (name, seconds) in [("plain", 1_000_000_000), ("closed", 1_100_000_000)] {
         let file = fs::File::open(at(name)).unwrap();
@@ -144,7 +149,17 @@ fn an_unpacked_layer_looks_as_a_served_one_does() {
         assert!(served.contains("find: linked: No such file") && served.contains("secret"));
         let unpacked = succeed(&place, &["fim-exec", "bash", "-c", LIST]);
         assert_eq!(unpacked, served);
-        assert_eq!(cached(&place).len(), 2);
+        let layers = cached(&place);
+        assert_eq!(layers.len(), 2);
+        for name in ["plain", "closed", "closed/below/secret"] {
+            let found = layers.iter().any(|layer| {
+                let path = cache(&place).join(layer).join("tree").join(name);
+                let mut value = [0; 64];
+                getxattr(path, "user.note", &mut value)
+                    .is_ok_and(|length| value[..length] == *format!("of {name}").as_bytes())
+            });
+            assert!(found, "{name} has its attribute");
+        }
         assert_eq!(
             succeed(
                 &place,

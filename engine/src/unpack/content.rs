@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use flatimage_layer::{Attributes, BlockCache, Layer};
+use flatimage_layer::{Attributes, BlockCache, Layer, Seek};
 
 use super::progress::Progress;
 use super::tree::WriteError;
@@ -41,7 +41,7 @@ pub fn fill(layer: &Layer, root: BorrowedFd<'_>, files: &[Content]) -> Result<()
     let threads = thread::available_parallelism().map_or(1, |count| count.get());
     let threads = threads.clamp(1, THREADS);
     let cache = BlockCache::new(CACHE * threads as u64);
-    let progress = Progress::new(files.iter().map(|file| file.attributes.size).sum());
+    let progress = Progress::new(files.iter().map(|file| file.attributes.data_size).sum());
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {
         while !failed.load(Ordering::Relaxed) {
@@ -80,14 +80,10 @@ fn fill_one(
     let flags = libc::O_WRONLY;
     let file = File::from(open_in(root, &content.path, flags, Resolve::NoSymlinks)?);
     let mut at = 0;
-    while at < size {
+    while let Some(start) = layer.seek(content.inode, at, Seek::Data) {
+        at = start;
         let read = layer.read(cache, content.inode, at, PIECE, |piece| {
-            // Nothing is written where there is nothing but zeros: that stays a hole.
-            let written = match piece.iter().all(|byte| *byte == 0) {
-                true => Ok(()),
-                false => file.write_all_at(piece, at),
-            };
-            written.map(|()| piece.len() as u64)
+            file.write_all_at(piece, at).map(|()| piece.len() as u64)
         });
         let count = read.map_err(|error| WriteError::Layer(error.to_string()))??;
         if count == 0 {

@@ -113,14 +113,19 @@ fn provide(
         verify(&file, source.offset, source.size, Checksums::All).map_err(bad)?;
         let file = Arc::new(file.try_clone()?);
         let layer = Layer::open(file, source.offset, source.size).map_err(bad)?;
-        let left_out = tree::write(&layer, place, Owners::of(map))?;
-        if left_out > 0 {
-            warn(&format!(
-                "{left_out} device nodes of the layer {} are left out: only root can make them",
-                source.path.display()
-            ));
+        let written = tree::write(&layer, place, Owners::of(map))?;
+        for (count, what) in [
+            (written.devices_left_out, "device nodes"),
+            (written.lists_left_out, "access control lists"),
+        ] {
+            if count > 0 {
+                let path = source.path.display();
+                warn(&format!(
+                    "{count} {what} of the layer {path} are left out, because there is no usable /dev/fuse"
+                ));
+            }
         }
-        Ok::<_, Failed>(layer.content_size())
+        Ok::<_, Failed>(written.bytes)
     })
 }
 

@@ -20,6 +20,7 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
+use rustix::fs::{XattrFlags, fsetxattr};
 
 use super::content::{self, Content};
 use crate::plan::IdMap;
@@ -92,16 +93,26 @@ struct Tree<'a> {
     /// Names of inodes that have several.
     linked: HashMap<u32, PathBuf>,
     /// Directories in the order in which they were made, parents first.
-    directories: Vec<(PathBuf, Attributes)>,
-    left_out: u64,
+    directories: Vec<(PathBuf, u32, Attributes)>,
+    written: Written,
 }
 
-/// Makes the directory `place` and writes the whole tree into it. Answers how many device nodes were left out because
-/// the caller may not make them.
+/// What was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// Bytes of content, holes excluded.
+    pub bytes: u64,
+    /// Device nodes that the caller may not make.
+    pub devices_left_out: u64,
+    /// Files with access control lists, which name ids that are others on the host.
+    pub lists_left_out: u64,
+}
+
+/// Makes the directory `place` and writes the whole tree into it.
 ///
 /// # Errors
 /// When the layer is damaged or the directory refuses something.
-pub fn write(layer: &Layer, place: &Path, owners: Owners) -> Result<u64, WriteError> {
+pub fn write(layer: &Layer, place: &Path, owners: Owners) -> Result<Written, WriteError> {
     DirBuilder::new().mode(0o700).create(place)?;
     let mut tree = Tree {
         layer,
@@ -110,7 +121,7 @@ pub fn write(layer: &Layer, place: &Path, owners: Owners) -> Result<u64, WriteEr
         contents: Vec::new(),
         linked: HashMap::new(),
         directories: Vec::new(),
-        left_out: 0,
+        written: Written::default(),
     };
     tree.make_everything()?;
     let mut contents = std::mem::take(&mut tree.contents);
@@ -118,19 +129,22 @@ pub fn write(layer: &Layer, place: &Path, owners: Owners) -> Result<u64, WriteEr
     contents.sort_by_key(|content| content.inode);
     content::fill(layer, tree.root.as_fd(), &contents)?;
     for content in &contents {
+        tree.written.bytes += content.attributes.data_size;
+        tree.set_attributes(&content.path, content.inode)?;
         tree.finish(&content.path, &content.attributes)?;
     }
     // Children first: a directory's time changes with what is made in it, and its mode may forbid that.
-    for (path, attributes) in tree.directories.iter().rev() {
+    for (path, inode, attributes) in std::mem::take(&mut tree.directories).iter().rev() {
+        tree.set_attributes(path, *inode)?;
         tree.finish(path, attributes)?;
     }
-    Ok(tree.left_out)
+    Ok(tree.written)
 }
 
 impl Tree<'_> {
     fn make_everything(&mut self) -> Result<(), WriteError> {
         let root = self.attributes(ROOT)?;
-        self.directories.push((PathBuf::from("."), root));
+        self.directories.push((PathBuf::from("."), ROOT, root));
         let mut waiting = vec![(ROOT, PathBuf::from("."))];
         let mut seen = HashSet::from([ROOT]);
         while let Some((inode, path)) = waiting.pop() {
@@ -144,7 +158,8 @@ impl Tree<'_> {
                         return Err(damaged("a directory has two places"));
                     }
                     mkdirat(&directory, name, Mode::S_IRWXU)?;
-                    self.directories.push((path.clone(), attributes));
+                    self.directories
+                        .push((path.clone(), entry.inode, attributes));
                     waiting.push((entry.inode, path));
                 } else {
                     self.make(directory.as_fd(), name, entry.inode, path, attributes)?;
@@ -202,7 +217,7 @@ impl Tree<'_> {
                 match node(kind, attributes.device) {
                     // Everybody may make a whiteout, which has number 0 (since Linux 5.8).
                     Err(Errno::EPERM) => {
-                        self.left_out += 1;
+                        self.written.devices_left_out += 1;
                         return Ok(());
                     }
                     result => result?,
@@ -216,6 +231,34 @@ impl Tree<'_> {
         if attributes.links > 1 {
             self.linked.insert(inode, path);
         }
+        Ok(())
+    }
+
+    /// Sets the extended attributes of a file or directory, while its mode allows that. Those of the kernel's security modules and
+    /// file capabilities mean nothing on a mount without set-id bits.
+    fn set_attributes(&mut self, path: &Path, inode: u32) -> Result<(), WriteError> {
+        let mut opened = None;
+        let mut has_list = false;
+        for (name, value) in self.layer.xattrs(inode) {
+            has_list |= name.starts_with(b"system.posix_acl");
+            let name = match name {
+                // The overlay of an ordinary user looks for its marks there.
+                b"trusted.overlay.opaque" => b"user.overlay.opaque",
+                name if name.starts_with(b"user.") => name,
+                _ => continue,
+            };
+            let file = match &opened {
+                Some(file) => file,
+                None => opened.insert(open_in(
+                    self.root.as_fd(),
+                    path,
+                    libc::O_RDONLY,
+                    Resolve::NoSymlinks,
+                )?),
+            };
+            fsetxattr(file, name, value, XattrFlags::empty()).map_err(io::Error::from)?;
+        }
+        self.written.lists_left_out += u64::from(has_list);
         Ok(())
     }
 
