@@ -10,43 +10,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, mknod};
-use nix::unistd::{Pid, getgid, getuid, mkfifo};
+use nix::unistd::{Pid, getuid, mkfifo};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use support::running::Running;
 use support::{ORDINARY, Place, Ran, Who, everybody};
 
-/// Takes the FUSE device away, and mounts what else the variable says.
-const HIDE: &str = "mount --bind /dev/null /dev/fuse && eval \"$MOUNT\" && exec \"$@\"";
-
-/// The image, run by the user of the place where there is no FUSE device. `mount` is done before, by root.
-fn hidden(place: &Place, mount: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new("unshare");
-    let am_root = getuid().is_root();
-    command.args(if am_root { &["-m"][..] } else { &["-Urm"] });
-    command.args(["--", "sh", "-c", HIDE, "sh"]);
-    match place.who {
-        Who::Ordinary => {
-            command.args(["setpriv", "--clear-groups"]);
-            command.arg(format!("--reuid={ORDINARY}"));
-            command.arg(format!("--regid={ORDINARY}"));
-        }
-        // Not root any more, in a namespace below.
-        Who::Caller if !am_root => {
-            command.args(["unshare", "-U"]);
-            command.arg(format!("--map-user={}", getuid()));
-            command.arg(format!("--map-group={}", getgid()));
-        }
-        Who::Caller => {}
-    }
-    command.arg(&place.image).args(arguments);
-    command.env_clear().env("MOUNT", mount);
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    command.env("HOME", place.home()).current_dir(place.path());
-    command
-}
+/// Takes the FUSE device away.
+const HIDE: &str = "mount --bind /dev/null /dev/fuse";
 
 fn without_fuse(place: &Place, arguments: &[&str]) -> Command {
-    hidden(place, ":", arguments)
+    place.prepared(HIDE, arguments)
 }
 
 fn succeed(place: &Place, arguments: &[&str]) -> String {
@@ -244,10 +217,10 @@ fn a_damaged_layer_is_left_out_and_a_full_cache_is_said() {
             Who::Caller => 0,
         };
         let mount = format!(
-            "mount -t tmpfs -o size=4k,mode=700,uid={owner} none {}",
+            "{HIDE} && mount -t tmpfs -o size=4k,mode=700,uid={owner} none {}",
             small.display()
         );
-        let mut command = hidden(&place, &mount, &["fim-exec", "true"]);
+        let mut command = place.prepared(&mount, &["fim-exec", "true"]);
         command.env("XDG_CACHE_HOME", &small);
         let ran = Ran::of(command);
         assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{ran:?}");

@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::host::Host;
 use crate::plan::{IdMap, ROOT_RANGE};
+use crate::sandbox::plain;
 use instances::{Alone, Gate, Instances};
 
 pub mod instances;
@@ -58,7 +59,7 @@ pub enum DataError {
     #[error("the data directory {} is no directory", .0.display())]
     NoDirectory(PathBuf),
     /// It cannot be created or read.
-    #[error("cannot use the data directory {}: {}", .path.display(), .source)]
+    #[error("cannot use the data directory {}: {}; choose another one with FIM_DIR_DATA", .path.display(), plain(.source))]
     Unusable {
         /// The directory.
         path: PathBuf,

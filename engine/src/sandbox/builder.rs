@@ -21,7 +21,7 @@ use crate::plan::{IdMap, Plan, RootAction, Step, Upper, Way};
 use crate::trace::trace;
 
 /// The kernel as the builder sees it.
-pub struct Builder {
+pub struct Builder<'a> {
     supervisor: Channel,
     /// The process that serves the layers, if there are any.
     server: Option<Channel>,
@@ -32,15 +32,17 @@ pub struct Builder {
     /// The opened directories.
     unpacked: Vec<Option<OwnedFd>>,
     layers: usize,
+    warn: &'a dyn Fn(&str),
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
     /// For the process that was just forked into a new user and mount namespace.
     pub fn new(
         supervisor: Channel,
         server: Option<Channel>,
         directories: Vec<Option<PathBuf>>,
-    ) -> Builder {
+        warn: &'a dyn Fn(&str),
+    ) -> Builder<'a> {
         Builder {
             supervisor,
             server,
@@ -49,6 +51,7 @@ impl Builder {
             fuse: None,
             unpacked: Vec::new(),
             layers: 0,
+            warn,
         }
     }
 
@@ -107,7 +110,7 @@ impl Builder {
     }
 }
 
-impl RootKernel for Builder {
+impl RootKernel for Builder<'_> {
     fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
         die_with_parent()?;
         // What is built has the modes that are meant, whatever the caller's mask.
@@ -142,7 +145,14 @@ impl RootKernel for Builder {
                 links,
             } => root::create_skeleton(directories, files, links),
             RootAction::Overlay { .. } => {
-                root::mount_overlay(self.layers, self.data.take().as_ref())
+                let keeps = root::mount_overlay(self.layers, self.data.take().as_ref())?;
+                if !keeps {
+                    (self.warn)(
+                        "the filesystem that changes are kept on has no extended attributes: directories of the \
+                         layers cannot be removed or replaced; choose another place with FIM_DIR_DATA",
+                    );
+                }
+                Ok(())
             }
         }
     }

@@ -17,6 +17,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{chdir, fchdir, pivot_root};
+use rustix::fs::{XattrFlags, removexattr, setxattr};
+use rustix::io::Errno;
 
 use super::failure::{Attempt, Failure};
 use super::place;
@@ -155,8 +157,8 @@ pub fn write_account(name: &OsStr, contents: &str) -> io::Result<OwnedFd> {
 }
 
 /// Stacks `layers` and the changes. `data` is the data directory, or `None` to keep changes in
-/// memory.
-pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<(), Failure> {
+/// memory. Answers whether the overlay can keep all of its marks there.
+pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<bool, Failure> {
     let lower: Vec<String> = (0..layers)
         .rev()
         .map(|index| format!("{LAYERS}/{index}"))
@@ -196,8 +198,20 @@ pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<(), Failur
     // The overlay makes a directory of its own there, with no permissions at all: its owner, once
     // the container has ended, could not remove the data directory like any other.
     let _ = fs::set_permissions("work/work", Permissions::from_mode(0o700));
+    let keeps = keeps_attributes("work");
     chdir("/").attempting(|| "leave the data directory".into())?;
-    refuse_read_only(&open_root()?)
+    refuse_read_only(&open_root()?)?;
+    Ok(keeps)
+}
+
+/// Whether the filesystem has extended attributes for everybody. Without them the kernel mounts the overlay all the same, and
+/// answers EIO when a directory of a layer is to be removed or replaced (`ovl_check_setxattr` in fs/overlayfs/util.c).
+fn keeps_attributes(directory: &str) -> bool {
+    let name = "user.flatimage";
+    let set = setxattr(directory, name, b"", XattrFlags::empty());
+    // One that stays does no harm.
+    let _ = removexattr(directory, name);
+    set != Err(Errno::OPNOTSUPP)
 }
 
 /// A descriptor of the root.

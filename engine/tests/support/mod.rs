@@ -3,6 +3,7 @@
 
 pub mod chapter;
 pub mod layers;
+pub mod prepared;
 pub mod running;
 pub mod store;
 

@@ -133,7 +133,8 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
     match fork_into(namespaces).map_err(|error| refusal::explain(&error))? {
         Fork::Child => {
             drop(ours);
-            let mut builder = Builder::new(theirs, server, directories.unwrap_or_default());
+            let directories = directories.unwrap_or_default();
+            let mut builder = Builder::new(theirs, server, directories, context.warn);
             let result = kernel::build(plan, &mut builder);
             let code = i32::from(result.is_err());
             if let Err(failure) = result {
