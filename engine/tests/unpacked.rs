@@ -208,6 +208,16 @@ fn a_damaged_layer_is_left_out_and_a_full_cache_is_said() {
         assert_eq!(ran.err.lines().count(), 1);
         assert_eq!(cached(&place).len(), 1);
 
+        for variable in ["FIM_CACHE_SIZE", "FIM_BLOCK_CACHE"] {
+            let mut command = place.image(&["fim-exec", "true"]);
+            command.env(variable, "1G");
+            let ran = Ran::of(command);
+            assert_eq!(ran.code, 125);
+            assert!(
+                ran.err.contains(&format!("{variable} is `1G`; give")),
+                "{ran:?}"
+            );
+        }
         fs::remove_file(extra).unwrap();
         let small = place.path().join("small");
         fs::create_dir(&small).unwrap();

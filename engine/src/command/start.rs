@@ -10,7 +10,7 @@ use crate::data::{self, DataError};
 use crate::image::{external_layers, with_entries};
 use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
 use crate::relocate;
-use crate::sandbox::{self, Context, Explicit, Failure, plain};
+use crate::sandbox::{self, Context, Explicit, Failure, Limits, plain};
 use crate::trace::trace;
 
 impl From<DataError> for Failure {
@@ -61,6 +61,10 @@ impl Session {
         command: Vec<OsString>,
         as_root: bool,
     ) -> Result<u8, Failure> {
+        let limits = Limits {
+            blocks: self.bytes("FIM_BLOCK_CACHE")?,
+            unpacked: self.bytes("FIM_CACHE_SIZE")?,
+        };
         let (data, upper) = self.open_data()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
         trace(|| "planned".into());
@@ -73,9 +77,20 @@ impl Session {
             explicit: Explicit {
                 layers: self.host.environment.contains_key("FIM_LAYERS"),
             },
+            limits,
             warn: &warn,
         };
         sandbox::start(&plan, context)
+    }
+
+    /// The number of bytes that a variable of the caller's is.
+    fn bytes(&self, variable: &str) -> Result<Option<u64>, Failure> {
+        let given = self.host.environment.get(variable);
+        let parse = |text: &String| {
+            let wrong = || format!("{variable} is `{text}`; give a number of bytes, in digits");
+            text.parse().map_err(|_| Failure::ours(wrong()))
+        };
+        given.map(parse).transpose()
     }
 
     fn open_data(&self) -> Result<(Option<data::Directory>, Upper), Failure> {

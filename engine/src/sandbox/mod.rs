@@ -36,6 +36,15 @@ pub use failure::{Failure, OURS, plain};
 pub use kernel::{Kernel, RootKernel, build, run};
 pub use shared::Explicit;
 
+/// Limits in bytes; `None` for what is usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Memory for decompressed blocks of layers.
+    pub blocks: Option<u64>,
+    /// Disk for unpacked layers that are not used.
+    pub unpacked: Option<u64>,
+}
+
 /// What a start has beside its plan.
 pub struct Context<'a> {
     /// The host.
@@ -48,6 +57,8 @@ pub struct Context<'a> {
     pub data: Option<&'a data::Directory>,
     /// What the caller chose for this start alone.
     pub explicit: Explicit,
+    /// How much of what may be used.
+    pub limits: Limits,
     /// Is told what went wrong without ending the start.
     pub warn: &'a dyn Fn(&str),
 }

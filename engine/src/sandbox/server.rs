@@ -17,24 +17,23 @@ use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use super::channel::{Channel, Message};
 use super::failure::plain;
-use super::signals;
-use crate::plan::{IdMap, LayerSource};
+use super::{Context, signals};
+use crate::plan::{IdMap, LayerSource, Plan};
 use crate::sys::close_all_but;
 use crate::trace::trace;
 
 /// Threads that serve the layers. Requests wait for decompression, not for each other.
 const THREADS: usize = 3;
 
-/// Serves `layers` on the descriptor that comes over `builder`, until the filesystem is gone. For a process that
-/// was just forked: it closes the descriptors of whoever forked it and never returns. `warn` is told of layers that
-/// are left out.
-pub fn run(layers: &[LayerSource], map: &IdMap, builder: Channel, warn: &dyn Fn(&str)) -> ! {
+/// Serves the layers of `plan` on the descriptor that comes over `builder`, until the filesystem is gone. For a process
+/// that was just forked: it closes the descriptors of whoever forked it and never returns.
+pub fn run(plan: &Plan, context: &Context<'_>, builder: Channel) -> ! {
     detach(&builder);
-    let layers = open(layers, warn);
+    let layers = open(&plan.layers, context.warn);
     trace(|| "layers opened".into());
     let code = match builder.receive() {
         Ok(Some(Message::Fuse(fuse))) => {
-            let serving = serve(fuse, layers, options(map));
+            let serving = serve(fuse, layers, options(&plan.identity.map, context));
             drop(builder);
             // Whoever waits for the end of the supervisor's output must not wait for the last instance.
             silence(dup2_stderr);
@@ -101,13 +100,14 @@ fn open_file(path: &Path) -> Result<Arc<File>, String> {
         .map_err(|error| plain(&error))
 }
 
-fn options(map: &IdMap) -> ServeOptions {
+fn options(map: &IdMap, context: &Context<'_>) -> ServeOptions {
+    let usual = ServeOptions::default().cache_bytes;
     ServeOptions {
         threads: THREADS,
+        cache_bytes: context.limits.blocks.unwrap_or(usual),
         ids: match map {
             IdMap::Single { .. } => ServedIds::Below(1),
             IdMap::Range { count, .. } => ServedIds::Below(*count),
         },
-        ..ServeOptions::default()
     }
 }

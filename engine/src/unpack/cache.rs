@@ -27,7 +27,7 @@ use crate::trace::trace;
 
 /// How long a layer that nobody uses is kept.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Bytes of layers that are kept when `FIM_CACHE_SIZE` does not say.
+/// Bytes of layers that are kept when nobody says how many.
 const LARGEST: u64 = 16 << 30;
 /// What an unfinished layer is called.
 const UNFINISHED: &str = ".new-";
@@ -40,11 +40,12 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the caller's cache, or makes it. Trees whose owners differ are in caches of their own.
+    /// Opens the caller's cache, or makes it; it is to keep `limit` bytes of layers. Trees whose owners differ are in caches
+    /// of their own.
     ///
     /// # Errors
     /// When there is no private directory that programs can be executed in.
-    pub fn open(host: &Host, map: &IdMap) -> Result<Cache, UnpackError> {
+    pub fn open(host: &Host, map: &IdMap, limit: Option<u64>) -> Result<Cache, UnpackError> {
         let variable = |name: &str| host.variable(name);
         let base = private::cache(variable).ok_or(UnpackError::NoCache)?;
         let name = match map {
@@ -52,8 +53,6 @@ impl Cache {
             IdMap::Range { first, .. } => format!("layers-{first}"),
         };
         let path = base.join(name);
-        let limit = host.environment.get("FIM_CACHE_SIZE");
-        let limit = limit.and_then(|bytes| bytes.parse().ok());
         Cache::at(path.clone(), limit.unwrap_or(LARGEST))
             .map_err(|source| UnpackError::Cache { path, source })
     }

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use flatimage_layer::{Checksums, Layer, digest, verify};
 use thiserror::Error;
 
-use crate::host::Host;
 use crate::plan::{IdMap, LayerSource};
-use crate::sandbox::plain;
+use crate::sandbox::{Context, plain};
 use cache::Cache;
 use tree::Owners;
 
@@ -53,17 +52,17 @@ pub enum UnpackError {
 }
 
 /// Unpacks those of `layers` that are not in the cache yet. Their owners are what `map` can express, as they are over
-/// FUSE. A layer that is damaged is left out, and `warn` is told.
+/// FUSE. A layer that is damaged is left out, with a warning.
 ///
 /// # Errors
 /// When there is no place for them.
 pub fn unpack(
     layers: &[LayerSource],
     map: &IdMap,
-    host: &Host,
-    warn: &dyn Fn(&str),
+    context: &Context<'_>,
 ) -> Result<Unpacked, UnpackError> {
-    let cache = Cache::open(host, map)?;
+    let warn = context.warn;
+    let cache = Cache::open(context.host, map, context.limits.unpacked)?;
     let mut directories = Vec::new();
     for layer in layers {
         directories.push(match provide(&cache, layer, map, warn) {

@@ -57,6 +57,16 @@ impl Key {
         }
     }
 
+    /// A key for tests.
+    #[cfg(test)]
+    pub fn test(layers: &str) -> Key {
+        Key {
+            protocol: PROTOCOL,
+            layers: layers.into(),
+            ids: "x".into(),
+        }
+    }
+
     /// Compares what is asked for with what runs.
     pub fn differs_from(&self, running: &Key, explicit: Explicit) -> Difference {
         if self.protocol != running.protocol {
@@ -93,33 +103,28 @@ fn digest(layers: &[LayerSource]) -> String {
 mod tests {
     use super::*;
 
-    fn key(layers: &str) -> Key {
-        Key {
-            protocol: PROTOCOL,
-            layers: layers.into(),
-            ids: "x".into(),
-        }
-    }
-
     #[test]
     fn what_differs_is_named_with_who_asked_for_it() {
         let asked = Explicit { layers: true };
         let stored = Explicit::default();
-        assert_eq!(key("a").differs_from(&key("a"), asked), Difference::None);
         assert_eq!(
-            key("a").differs_from(&key("b"), asked),
+            Key::test("a").differs_from(&Key::test("a"), asked),
+            Difference::None
+        );
+        assert_eq!(
+            Key::test("a").differs_from(&Key::test("b"), asked),
             Difference::Explicit("layers")
         );
         assert_eq!(
-            key("a").differs_from(&key("b"), stored),
+            Key::test("a").differs_from(&Key::test("b"), stored),
             Difference::Stored("layers")
         );
         let newer = Key {
             protocol: PROTOCOL + 1,
-            ..key("a")
+            ..Key::test("a")
         };
         assert!(matches!(
-            key("a").differs_from(&newer, stored),
+            Key::test("a").differs_from(&newer, stored),
             Difference::Foreign(_)
         ));
     }

@@ -1,12 +1,12 @@
 //! How a start gets the root of a running instance.
 //!
-//! Every supervisor listens on an abstract unix socket: nothing of it is left when it is killed. The name holds a token
-//! that only who can read the data directory knows. Whoever connects gets one packet, with the key of the root and the
+//! Every supervisor listens on an abstract unix socket: nothing of it is left when it is killed. The name holds the token
+//! of the data directory, which is no secret: `/proc/net/unix` shows it. Whoever connects gets one packet, with the key of the root and the
 //! descriptors of it, and the connection is closed: neither side ever waits for the other to say more.
 //!
-//! The descriptors are power over every instance, so they go to the same user only, and only to a process in the
-//! supervisor's own user namespace: a program in a container with the host's network can see the socket, and
-//! is not.
+//! The descriptors are power over every instance, and whoever enters namespaces is in the power of who made them. So both
+//! ends deal with the same user only, and only with a process in their own user namespace: a program in a container
+//! with the host's network can see the socket, or take a name that has become free, and is not in it.
 
 use std::borrow::Cow;
 use std::fs;
@@ -89,7 +89,7 @@ impl Listener {
         let (Ok(peer), Ok(text)) = (accept(self.0.as_fd()), serde_json::to_vec(&packet)) else {
             return;
         };
-        if may_have(peer.as_fd()) && root.is_served() {
+        if is_one_of_us(peer.as_fd()) && root.is_served() {
             let mut fds = vec![root.user.as_fd(), root.mounts.as_fd()];
             fds.extend(root.servers.iter().chain(&root.lease).map(AsFd::as_fd));
             // Who is gone meanwhile needs no answer.
@@ -105,7 +105,7 @@ impl AsFd for Listener {
 }
 
 /// Whether the process at the other end is one of the same user, outside of any container.
-fn may_have(peer: BorrowedFd<'_>) -> bool {
+fn is_one_of_us(peer: BorrowedFd<'_>) -> bool {
     let Ok(who) = getsockopt(&peer, sockopt::PeerCredentials) else {
         return false;
     };
@@ -136,6 +136,10 @@ fn is_still_there(peer: BorrowedFd<'_>) -> bool {
 pub fn ask(token: &str, instance: Living) -> io::Result<Answer> {
     let socket = seqpacket(SockFlag::empty())?;
     if connect(socket.as_raw_fd(), &address(token, instance.id)?).is_err() {
+        return Ok(unreachable(instance.pid));
+    }
+    // Whoever it is, it is not the supervisor.
+    if !is_one_of_us(socket.as_fd()) {
         return Ok(unreachable(instance.pid));
     }
     if !becomes_readable(socket.as_fd()) {
@@ -174,4 +178,58 @@ fn unreachable(pid: u32) -> Answer {
 fn becomes_readable(fd: BorrowedFd<'_>) -> bool {
     let mut waited = [PollFd::new(fd, PollFlags::POLLIN)];
     poll(&mut waited, PATIENCE).is_ok_and(|readable| readable > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks for instance 0 of `token` while `listener` is answered by `answer`.
+    fn asked(token: &str, listener: &Listener, answer: impl Fn()) -> Answer {
+        let living = Living {
+            id: 0,
+            pid: std::process::id(),
+        };
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| ask(token, living).unwrap());
+            let mut waited = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+            poll(&mut waited, PollTimeout::NONE).unwrap();
+            answer();
+            asking.join().unwrap()
+        })
+    }
+
+    fn root() -> SharedRoot {
+        let open = |name: &str| {
+            fs::File::open(format!("/proc/self/ns/{name}"))
+                .unwrap()
+                .into()
+        };
+        SharedRoot {
+            user: open("user"),
+            mounts: open("mnt"),
+            servers: vec![open_process(Pid::this()).unwrap()],
+            lease: Some(fs::File::open("/dev/null").unwrap().into()),
+        }
+    }
+
+    #[test]
+    fn a_root_arrives_with_everything_that_keeps_it() {
+        let listener = Listener::new("test-whole", 0).unwrap();
+        let key = Key::test("layers");
+        let Answer::Root(found, given) =
+            asked("test-whole", &listener, || listener.answer(&key, &root()))
+        else {
+            panic!("no root");
+        };
+        assert_eq!(found, key);
+        assert_eq!((given.servers.len(), given.lease.is_some()), (1, true));
+    }
+
+    #[test]
+    fn who_closes_without_an_answer_is_gone() {
+        let listener = Listener::new("test-gone", 0).unwrap();
+        let answer = asked("test-gone", &listener, || drop(accept(listener.as_fd())));
+        assert!(matches!(answer, Answer::Gone), "{answer:?}");
+    }
 }

@@ -128,7 +128,7 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
     let unpacked = unpack(plan, context)?;
     let (directories, lease) = unpacked.map(|it| (it.directories, it.lease)).unzip();
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
-    let (server, servers) = serve(plan, context.warn)?;
+    let (server, servers) = serve(plan, context)?;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     match fork_into(namespaces).map_err(|error| refusal::explain(&error))? {
         Fork::Child => {
@@ -162,7 +162,7 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
 fn unpack(plan: &Plan, context: &Context<'_>) -> Result<Option<Unpacked>, Failure> {
     let map = &plan.identity.map;
     match plan.way() {
-        Some(Way::Unpacked { .. }) => unpack::unpack(&plan.layers, map, context.host, context.warn)
+        Some(Way::Unpacked { .. }) => unpack::unpack(&plan.layers, map, context)
             .map(Some)
             .map_err(|error| Failure::ours(error.to_string())),
         _ => Ok(None),
@@ -170,7 +170,7 @@ fn unpack(plan: &Plan, context: &Context<'_>) -> Result<Option<Unpacked>, Failur
 }
 
 /// Forks the server of the layers, if they are served. Answers the builder's way to it, and the process.
-fn serve(plan: &Plan, warn: &dyn Fn(&str)) -> Result<(Option<Channel>, Vec<OwnedFd>), Failure> {
+fn serve(plan: &Plan, context: &Context<'_>) -> Result<(Option<Channel>, Vec<OwnedFd>), Failure> {
     if plan.way() != Some(&Way::Fuse) {
         return Ok((None, Vec::new()));
     }
@@ -178,7 +178,7 @@ fn serve(plan: &Plan, warn: &dyn Fn(&str)) -> Result<(Option<Channel>, Vec<Owned
     match fork().attempting(|| "start a process".into())? {
         Fork::Child => {
             drop(ours);
-            server::run(&plan.layers, &plan.identity.map, theirs, warn)
+            server::run(plan, context, theirs)
         }
         Fork::Parent(server) => {
             let process = open_process(server).attempting(|| "watch the server".into())?;
