@@ -6,6 +6,7 @@
 
 mod byte_lock;
 mod command;
+mod commit;
 pub mod data;
 pub mod host;
 pub mod image;

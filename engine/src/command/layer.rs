@@ -1,17 +1,15 @@
 //! Making, appending and listing layers.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use flatimage_layer::{Checksums, PackOptions, Progress, pack, verify};
 use flatimage_reserved::declared::{self, Config, Layers};
 use flatimage_reserved::{Locked, Value};
-use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::unistd::linkat;
 
+use super::unfinished::Unfinished;
 use super::{Session, is_watched, print, warn};
 use crate::image::{external_layers, whole_file};
 use crate::sandbox::{Failure, plain};
@@ -29,20 +27,17 @@ impl Session {
                 "`{source}` is no directory; name one to pack"
             )));
         }
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let unfinished = target.with_file_name(format!(".{name}.{}", std::process::id()));
-        let packed = pack_to(source, &unfinished, level);
-        let placed = packed.and_then(|()| fs::rename(&unfinished, target).map_err(|e| plain(&e)));
-        placed.map(|()| 0).map_err(|reason| {
-            let _ = fs::remove_file(&unfinished);
-            Failure::ours(format!(
-                "cannot make the layer `{}`: {reason}",
-                target.display()
-            ))
-        })
+        pack_to(source, target, level)
+            .map(|()| 0)
+            .map_err(|reason| {
+                Failure::ours(format!(
+                    "cannot make the layer `{}`: {reason}",
+                    target.display()
+                ))
+            })
     }
 
-    fn level(&self) -> Result<u8, Failure> {
+    pub(super) fn level(&self) -> Result<u8, Failure> {
         let given = self.host.environment.get("FIM_COMPRESSION_LEVEL");
         given.map_or(Ok(PackOptions::default().level), |given| {
             given
@@ -56,25 +51,34 @@ impl Session {
     }
 
     /// Appends the layer in `file` to the image.
-    ///
-    /// The region `layers` is the truth about how far the file counts. It is written last, so
-    /// that an append that is cut off leaves the layers as they were; the next one begins where
-    /// they end.
     pub(super) fn add_layer(&self, file: &Path) -> Result<u8, Failure> {
         let source = whole_file(file).map_err(|reason| {
             Failure::ours(format!("`{}` is no layer: {reason}", file.display()))
         })?;
-        let mut layer = File::open(&source.path).map_err(|error| {
+        let layer = File::open(&source.path).map_err(|error| {
             Failure::ours(format!(
                 "cannot read `{}`: {}",
                 file.display(),
                 plain(&error)
             ))
         })?;
+        self.append_layer(&layer, source.size)
+            .map(|()| 0)
+            .map_err(|failure| {
+                let text = failure.text;
+                Failure::ours(format!("cannot append `{}`: {text}", file.display()))
+            })
+    }
+
+    /// Appends the layer that the `size` bytes of `layer` are.
+    ///
+    /// The region `layers` is the truth about how far the file counts. It is written last, so
+    /// that an append that is cut off leaves the layers as they were; the next one begins where
+    /// they end.
+    pub(super) fn append_layer(&self, mut layer: &File, size: u64) -> Result<(), Failure> {
         // Whole before the image is touched. It also brings the layer into memory, so that what follows is short.
-        verify(&layer, 0, source.size, Checksums::Fast).map_err(|error| {
-            Failure::ours(format!("`{}` is no whole layer: {error}", file.display()))
-        })?;
+        verify(layer, 0, size, Checksums::Fast)
+            .map_err(|error| Failure::ours(format!("it is no whole layer: {error}")))?;
         let mut locked = self.store.lock()?;
         let Layers { count, end } = stored(&locked)?;
         let start = self.image.layers_offset + end;
@@ -88,25 +92,22 @@ impl Session {
                 "the image is cut off inside of its layers; restore it from a copy",
             ));
         }
-        append(&locked, start, source.size, &mut layer).map_err(|failure| {
+        append(&locked, start, size, &mut layer).inspect_err(|_| {
             // Beyond what counts; gone at the next append at the latest.
             let _ = locked.writer().map(|writer| writer.set_len(start));
-            let text = failure.text;
-            Failure::ours(format!("cannot append `{}`: {text}", file.display()))
         })?;
         let record = Layers {
             count: count + 1,
-            end: end + 8 + source.size,
+            end: end + 8 + size,
         };
-        locked.write(declared::LAYERS, &Value::Record(Some(record.into())))?;
-        Ok(0)
+        Ok(locked.write(declared::LAYERS, &Value::Record(Some(record.into())))?)
     }
 
     /// Prints `index:offset:size:path` of every layer, lowest first.
     pub(super) fn list_layers(&self) -> Result<u8, Failure> {
         let config: Config = self.store.config()?;
         let mut layers = self.embedded_layers(&config)?;
-        layers.extend(external_layers(&self.host, &self.data(), &warn));
+        layers.extend(external_layers(&self.host, &self.data_path(), &warn));
         let lines = layers.iter().enumerate().map(|(index, layer)| {
             format!(
                 "{index}:{}:{}:{}\n",
@@ -126,7 +127,12 @@ fn stored(locked: &Locked<'_>) -> Result<Layers, Failure> {
     Ok(layers.flatten().unwrap_or(Layers { count: 0, end: 0 }))
 }
 
-fn append(locked: &Locked<'_>, start: u64, size: u64, layer: &mut File) -> Result<(), Failure> {
+fn append(
+    locked: &Locked<'_>,
+    start: u64,
+    size: u64,
+    layer: &mut impl Read,
+) -> Result<(), Failure> {
     let words = |error: io::Error| Failure::ours(plain(&error));
     // The rest of an append that was cut off must not lie behind the new end.
     let writer = locked.writer()?;
@@ -152,60 +158,37 @@ fn append(locked: &Locked<'_>, start: u64, size: u64, layer: &mut File) -> Resul
     Ok(locked.sync()?)
 }
 
-/// A file in the directory of `target` that has no name yet: whatever ends this process, the
-/// kernel then frees it (`O_TMPFILE`, open(2)). `None` where the filesystem knows no such files.
-fn nameless(target: &Path) -> Option<File> {
-    let directory = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .custom_flags(libc::O_TMPFILE)
-        .mode(0o666);
-    options.open(directory.unwrap_or(Path::new("."))).ok()
-}
-
-/// Gives a nameless file its name.
-fn name(file: &File, target: &Path) -> io::Result<()> {
-    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let flags = AtFlags::AT_SYMLINK_FOLLOW;
-    Ok(linkat(AT_FDCWD, opened.as_str(), AT_FDCWD, target, flags)?)
-}
-
 fn pack_to(source: &Path, target: &Path, level: u8) -> Result<(), String> {
-    let (file, is_named) = match nameless(target) {
-        Some(file) => (file, false),
-        None => (
-            File::create_new(target).map_err(|error| plain(&error))?,
-            true,
-        ),
-    };
-    let mut file = BufWriter::new(file);
+    let words = |error: io::Error| plain(&error);
+    let unfinished = Unfinished::beside(target).map_err(words)?;
+    let mut out = BufWriter::new(unfinished.file());
     let options = PackOptions {
         level,
         ..PackOptions::default()
     };
+    shown_progress(|progress| pack(source, &mut out, &options, progress))
+        .map_err(|error| error.to_string())?;
+    out.flush().map_err(words)?;
+    drop(out);
+    unfinished.replace(target).map_err(words)
+}
+
+/// Runs `packing`, which tells how far it is, and shows that on a terminal.
+pub(super) fn shown_progress<T>(packing: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
     let mut shown = 0;
     let mut progress = |progress: Progress| {
         let percent = (progress.bytes_done * 100)
             .checked_div(progress.bytes_total)
             .unwrap_or(100);
-        if is_watched() && percent != shown {
+        if percent != shown {
             shown = percent;
-            eprint!("\rpacking {percent} %");
+            // What comes next, an error too, begins at the start of a line.
+            let end = if percent == 100 { '\n' } else { '\r' };
+            eprint!("packing {percent} %{end}");
         }
     };
-    let packed = pack(source, &mut file, &options, &mut progress);
-    if shown > 0 {
-        eprintln!();
+    match is_watched() {
+        true => packing(&mut progress),
+        false => packing(&mut |_| {}),
     }
-    packed.map_err(|error| error.to_string())?;
-    file.flush()
-        .and_then(|()| file.get_ref().sync_all())
-        .and_then(|()| match is_named {
-            true => Ok(()),
-            false => name(file.get_ref(), target),
-        })
-        .map_err(|error| plain(&error))
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use flatimage_reserved::declared::{self, Actions, Invocation, arguments};
 use flatimage_reserved::{Store, StoreError};
 
-use crate::data;
+use crate::data::{Location, locate};
 use crate::host::Host;
 use crate::image::Image;
 use crate::marker::{self, Placement};
@@ -21,10 +21,13 @@ use crate::relocate::{self, Running};
 use crate::sandbox::{Failure, OURS, plain};
 use crate::trace::trace;
 
+mod commit;
+mod data;
 mod layer;
 mod reset;
 mod show;
 mod start;
+mod unfinished;
 mod verify;
 
 /// What every command starts with; anything else is for the boot command.
@@ -93,7 +96,10 @@ fn needs_copy(invocation: &Invocation) -> bool {
             action,
             declared::Action::Exec(_)
                 | declared::Action::Root(_)
-                | declared::Action::Layer(arguments::Layer::Add { .. })
+                | declared::Action::Layer(
+                    arguments::Layer::Add { .. } | arguments::Layer::Commit { .. }
+                )
+                | declared::Action::Data(arguments::Data::Purge)
                 | declared::Action::Reset(_)
                 // Not written, but read for so long that a writer would not wait for it.
                 | declared::Action::Verify(_)
@@ -139,8 +145,12 @@ impl Session {
         })
     }
 
-    fn data(&self) -> PathBuf {
-        data::place(&self.host, &self.image.path)
+    fn data_path(&self) -> PathBuf {
+        self.location().path
+    }
+
+    fn location(&self) -> Location {
+        locate(&self.host, &self.image.path)
     }
 
     fn file(&self) -> Result<File, Failure> {
@@ -164,7 +174,15 @@ impl Actions for Session {
         match arguments {
             arguments::Layer::Create { dir, file } => self.create_layer(&dir, &file),
             arguments::Layer::Add { file } => self.add_layer(&file),
+            arguments::Layer::Commit { to, path } => self.commit_changes(&to, path.as_deref()),
             arguments::Layer::List => self.list_layers(),
+        }
+    }
+
+    fn data(&mut self, arguments: arguments::Data) -> Self::Outcome {
+        match arguments {
+            arguments::Data::Show { json } => self.show_data(json),
+            arguments::Data::Purge => self.purge_data(),
         }
     }
 

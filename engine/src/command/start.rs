@@ -51,7 +51,7 @@ impl Session {
             [] => boot_command(&settings.config, &[]),
             _ => command,
         };
-        let data = self.data();
+        let data = self.data_path();
         self.plan_of(&settings, Upper::Directory(data), command, false)
     }
 
@@ -94,9 +94,19 @@ impl Session {
     }
 
     fn open_data(&self) -> Result<(Option<data::Directory>, Upper), Failure> {
-        let data = self.data();
-        Ok(match data::open(&data)? {
-            Some(directory) => (Some(directory), Upper::Directory(data)),
+        let location = self.location();
+        let opened = match location.prepare() {
+            true => data::open(&location.path)?,
+            false => None,
+        };
+        let data = location.path;
+        Ok(match opened {
+            Some(directory) => {
+                if let Err(error) = directory.settle() {
+                    warn(&error.to_string());
+                }
+                (Some(directory), Upper::Directory(data))
+            }
             None => {
                 warn(&format!(
                     "changes are lost at the end: {} cannot be created; choose another data \
@@ -115,7 +125,7 @@ impl Session {
         command: Vec<OsString>,
         as_root: bool,
     ) -> Result<Plan, Failure> {
-        let data = self.data();
+        let data = self.data_path();
         let mut layers = self.embedded_layers(&settings.config)?;
         layers.extend(external_layers(&self.host, &data, &warn));
         let forced = self

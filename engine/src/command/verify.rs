@@ -134,7 +134,7 @@ impl Session {
             None => {}
         }
         found.extend(
-            external_layers(&self.host, &self.data(), &warn)
+            external_layers(&self.host, &self.data_path(), &warn)
                 .iter()
                 .map(layer),
         );

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! <data>/root     changed files, the upper directory of the overlay
+//! <data>/root.committed   changes that are in a layer by now and wait to be removed, see [`changes`]
 //! <data>/work     what overlayfs needs beside it
 //! <data>/layers   layers that are stacked on the embedded ones
+//! <data>/ids      which ids of the host its files have, see [`ids`]
 //! <data>/instances   who uses it, see [`instances`]
 //! ```
 //!
@@ -14,81 +16,25 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
-use thiserror::Error;
 
-use crate::host::Host;
 use crate::plan::{IdMap, ROOT_RANGE};
-use crate::sandbox::plain;
-use instances::{Alone, Gate, Instances};
+use instances::{Alone, Gate, Instances, Living};
 
+pub mod changes;
+mod error;
+pub mod ids;
 pub mod instances;
+mod location;
+mod remove;
 
-/// Why a data directory cannot be used.
-#[derive(Debug, Error)]
-pub enum DataError {
-    /// Others can enter it.
-    #[error("the data directory {} can be entered by others; run `chmod 700` on it", .0.display())]
-    Open(PathBuf),
-    /// It belongs to somebody else.
-    #[error("the data directory {} belongs to uid {owner}; start as that user or choose another one with FIM_DIR_DATA", .path.display())]
-    Foreign {
-        /// The directory.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-    },
-    /// It is used, and not in a way that can be shared.
-    #[error("the data directory {} is in use{}; wait for the end of that, or choose another one with FIM_DIR_DATA", .path.display(), by(.pids))]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-        /// Who uses it, as far as is known.
-        pids: Vec<u32>,
-    },
-    /// The instance that could be joined gives no answer.
-    #[error("process {pid} uses the data directory {} and does not answer: it is stopped, or in another network namespace; end it, or choose another directory with FIM_DIR_DATA", .path.display())]
-    Silent {
-        /// The directory.
-        path: PathBuf,
-        /// The supervisor that should answer.
-        pid: u32,
-    },
-    /// It is no directory.
-    #[error("the data directory {} is no directory", .0.display())]
-    NoDirectory(PathBuf),
-    /// It cannot be created or read.
-    #[error("cannot use the data directory {}: {}; choose another one with FIM_DIR_DATA", .path.display(), plain(.source))]
-    Unusable {
-        /// The directory.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-}
+pub use error::DataError;
+pub use location::{Location, Origin, locate};
 
-fn by(pids: &[u32]) -> String {
-    let names: Vec<String> = pids.iter().map(u32::to_string).collect();
-    match names.as_slice() {
-        [] => String::new(),
-        [one] => format!(" by process {one}"),
-        _ => format!(" by processes {}", names.join(", ")),
-    }
-}
-
-/// Where the data directory of `image` is: `FIM_DIR_DATA`, or beside the image.
-pub fn place(host: &Host, image: &Path) -> PathBuf {
-    if let Some(given) = host
-        .environment
-        .get("FIM_DIR_DATA")
-        .filter(|given| !given.is_empty())
-    {
-        return std::path::absolute(given).unwrap_or_else(|_| PathBuf::from(given));
-    }
-    let name = image.file_name().unwrap_or_default().to_string_lossy();
-    image.with_file_name(format!(".{name}.data"))
-}
+/// How long a process that was killed may take to end.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A data directory that may be used.
 #[derive(Debug)]
@@ -96,13 +42,15 @@ pub struct Directory {
     /// Where it is.
     pub path: PathBuf,
     instances: Instances,
+    /// Device and inode: which directory it was when it was opened.
+    opened: (u64, u64),
 }
 
 /// Creates the data directory if it is missing. `None` where it cannot be created because the place is read-only or
 /// belongs to others.
 ///
 /// # Errors
-/// When it is not private.
+/// When it is not private, or was made with other ids than the caller's containers have.
 pub fn open(path: &Path) -> Result<Option<Directory>, DataError> {
     let unusable = |source| DataError::Unusable {
         path: path.to_owned(),
@@ -121,10 +69,64 @@ pub fn open(path: &Path) -> Result<Option<Directory>, DataError> {
         return Err(DataError::Open(path.to_owned()));
     }
     own(path, found.uid())?;
-    Ok(Some(Directory {
+    keep_ids(path, &ids::of_caller())?;
+    directory(path, &found).map(Some)
+}
+
+/// The data directory as it is, whatever ids it was made with; `None` when there is none, or no image has used it.
+///
+/// # Errors
+/// When it is no data directory or not the caller's.
+pub fn existing(path: &Path) -> Result<Option<Directory>, DataError> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found.map_err(|source| DataError::Unusable {
+            path: path.to_owned(),
+            source,
+        })?,
+    };
+    let caller = geteuid().as_raw();
+    if !found.is_dir() {
+        return Err(DataError::NoDirectory(path.to_owned()));
+    }
+    if caller != 0 && caller != found.uid() {
+        return Err(DataError::Foreign {
+            path: path.to_owned(),
+            owner: found.uid(),
+        });
+    }
+    // What no image has used, such as a home directory that FIM_DIR_DATA names by mistake, is left as it is.
+    match path.join(changes::INSTANCES).exists() {
+        true => directory(path, &found).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn directory(path: &Path, found: &fs::Metadata) -> Result<Directory, DataError> {
+    Ok(Directory {
         path: path.to_owned(),
-        instances: Instances::open(path).map_err(unusable)?,
-    }))
+        instances: Instances::open(path).map_err(|source| DataError::Unusable {
+            path: path.to_owned(),
+            source,
+        })?,
+        opened: (found.dev(), found.ino()),
+    })
+}
+
+fn keep_ids(path: &Path, wanted: &IdMap) -> Result<(), DataError> {
+    let recorded = ids::keep(path, wanted).map_err(|source| DataError::Unusable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let wanted = ids::line(wanted);
+    match recorded == wanted {
+        true => Ok(()),
+        false => Err(DataError::Ids {
+            path: path.to_owned(),
+            recorded: ids::words(&recorded),
+            wanted: ids::words(&wanted),
+        }),
+    }
 }
 
 impl Directory {
@@ -137,7 +139,12 @@ impl Directory {
             .instances
             .enter()
             .map_err(|error| self.unusable(error))?;
-        match gate.alone().map_err(|error| self.unusable(error))? {
+        // Who waited while it was purged holds locks of a file that is nowhere any more.
+        let found = fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
+        if !found.is_ok_and(|found| found == self.opened) {
+            return Err(DataError::Removed(self.path.clone()));
+        }
+        match self.alone(&gate)? {
             None => Ok(gate),
             Some(Alone(pid)) => Err(DataError::InUse {
                 path: self.path.clone(),
@@ -146,28 +153,67 @@ impl Directory {
         }
     }
 
-    /// Keeps every start out until this is dropped.
+    /// Who has the directory for itself. One that was killed is given the time to let go: its child ends right after it.
+    fn alone(&self, gate: &Gate<'_>) -> Result<Option<Alone>, DataError> {
+        let end = Instant::now() + LETTING_GO;
+        loop {
+            match gate.alone().map_err(|error| self.unusable(error))? {
+                Some(Alone(Some(pid))) if !is_running(pid) && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// Keeps every start out until this is dropped. An instance that is about to end is waited for.
     ///
     /// # Errors
     /// When instances live; they are named.
     pub fn exclusive(self) -> Result<Exclusive, DataError> {
         let mut gate = self.enter()?;
-        match gate.become_alone(std::process::id()) {
-            Ok(true) => {
-                drop(gate);
-                Ok(Exclusive { directory: self })
+        let take = |gate: &mut Gate<'_>| gate.become_alone(std::process::id());
+        let mut taken = take(&mut gate).map_err(|error| self.unusable(error))?;
+        if !taken {
+            let running = self.running(&gate)?;
+            if !running.is_empty() {
+                return Err(DataError::InUse {
+                    path: self.path.clone(),
+                    pids: running,
+                });
             }
-            Ok(false) => Err(DataError::InUse {
-                path: self.path.clone(),
-                pids: gate
-                    .living()
-                    .map_err(|error| self.unusable(error))?
-                    .iter()
-                    .map(|instance| instance.pid)
-                    .collect(),
-            }),
-            Err(error) => Err(self.unusable(error)),
+            // Their supervisors are gone, and with them the containers, as soon as the kernel has let go.
+            gate.wait_for_others()
+                .and_then(|()| take(&mut gate))
+                .map(|done| taken = done)
+                .map_err(|error| self.unusable(error))?;
         }
+        drop(gate);
+        match taken {
+            true => Ok(Exclusive { directory: self }),
+            false => Err(DataError::InUse {
+                path: self.path,
+                pids: Vec::new(),
+            }),
+        }
+    }
+
+    /// Process ids of who uses the directory: the supervisors of the instances, or whoever has it alone.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn users(&self) -> Result<Vec<u32>, DataError> {
+        match self.enter() {
+            Ok(gate) => self.running(&gate),
+            Err(DataError::InUse { pids, .. }) => Ok(pids),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn running(&self, gate: &Gate<'_>) -> Result<Vec<u32>, DataError> {
+        let living = gate.living().map_err(|error| self.unusable(error))?;
+        let pids = living.iter().map(|Living { pid, .. }| *pid);
+        Ok(pids.filter(|pid| is_running(*pid)).collect())
     }
 
     fn unusable(&self, source: io::Error) -> DataError {
@@ -185,6 +231,14 @@ pub struct Exclusive {
     pub directory: Directory,
 }
 
+/// Whether there is such a process and it has not ended: one that nobody has waited for yet still has a pid
+/// (proc_pid_stat(5), the field after the name).
+fn is_running(pid: u32) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(|byte| *byte == b')').next().unwrap_or_default();
+    !stat.is_empty() && !matches!(after_name.get(1), Some(b'Z' | b'X'))
+}
+
 fn is_refusal(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -200,9 +254,7 @@ fn own(path: &Path, owner: u32) -> Result<(), DataError> {
         owner,
     };
     let caller = geteuid().as_raw();
-    let IdMap::Range { first, .. } = ROOT_RANGE else {
-        return Ok(());
-    };
+    let first = first_of_root();
     match (caller, owner) {
         (0, owner) if owner == first => Ok(()),
         (0, 0) => chown(path, Some(first), Some(first)).map_err(|source| DataError::Unusable {
@@ -212,6 +264,14 @@ fn own(path: &Path, owner: u32) -> Result<(), DataError> {
         (0, _) => Err(foreign()),
         (caller, owner) if caller == owner => Ok(()),
         _ => Err(foreign()),
+    }
+}
+
+/// The host's id that root of real root's containers has.
+fn first_of_root() -> u32 {
+    match ROOT_RANGE {
+        IdMap::Range { first, .. } => first,
+        IdMap::Single { uid, .. } => uid,
     }
 }
 
@@ -227,13 +287,16 @@ mod tests {
         let open = || super::open(&path).unwrap().unwrap();
         let instance = open();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
-        instance.enter().unwrap().register(4711).unwrap();
+        let own = std::process::id();
+        instance.enter().unwrap().register(own).unwrap();
         let error = open().exclusive().unwrap_err().to_string();
-        assert!(error.contains("in use by process 4711;"), "{error}");
+        assert!(
+            error.contains(&format!("in use by process {own};")),
+            "{error}"
+        );
         drop(instance);
         let alone = open().exclusive().unwrap();
         let error = open().enter().unwrap_err().to_string();
-        let own = std::process::id();
         assert!(
             error.contains(&format!("in use by process {own};")),
             "{error}"

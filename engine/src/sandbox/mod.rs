@@ -17,7 +17,7 @@ use crate::plan::Plan;
 mod builder;
 mod channel;
 mod failure;
-mod identity;
+pub(crate) mod identity;
 mod init;
 mod instance;
 mod kernel;

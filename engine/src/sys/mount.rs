@@ -41,6 +41,8 @@ pub enum Resolve {
     InRoot,
     /// No symbolic link is followed at all.
     NoSymlinks,
+    /// As [`Resolve::NoSymlinks`], and no mount is entered, not even one of the same filesystem.
+    SameMount,
 }
 
 fn path_string(path: &Path) -> io::Result<CString> {
@@ -71,6 +73,9 @@ pub fn open_in(
         | match resolve {
             Resolve::InRoot => libc::RESOLVE_IN_ROOT,
             Resolve::NoSymlinks => libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS,
+            Resolve::SameMount => {
+                libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV
+            }
         };
     // SAFETY: path and `how` live until the call returns; the size is that of `how`.
     check(unsafe {

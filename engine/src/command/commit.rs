@@ -1,0 +1,201 @@
+//! `fim-layer commit`: what programs changed becomes a layer.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Seek};
+use std::path::{Path, PathBuf};
+
+use super::layer::shown_progress;
+use super::unfinished::Unfinished;
+use super::{Session, warn};
+use crate::commit::{Changes, pack_changes};
+use crate::data::changes::{LAYERS, UNFINISHED};
+use crate::data::{self, Exclusive, ids};
+use crate::sandbox::{Failure, plain};
+
+/// Where the layer goes.
+enum Target<'a> {
+    /// To the end of the image.
+    Binary,
+    /// To the layers of the data directory.
+    Layer,
+    /// To a file, which no start stacks by itself.
+    File(&'a Path),
+}
+
+impl<'a> Target<'a> {
+    fn of(to: &str, path: Option<&'a Path>) -> Result<Target<'a>, Failure> {
+        match (to, path) {
+            ("binary", None) => Ok(Target::Binary),
+            ("layer", None) => Ok(Target::Layer),
+            ("file", Some(path)) if path.symlink_metadata().is_ok() => Err(exists(path)),
+            ("file", Some(path)) => Ok(Target::File(path)),
+            ("file", None) => Err(Failure::ours(
+                "`commit file` needs the path of the file to write",
+            )),
+            ("binary" | "layer", Some(path)) => Err(Failure::ours(format!(
+                "`commit {to}` takes no path; did you mean `commit file {}`?",
+                path.display()
+            ))),
+            _ => Err(Failure::ours(format!(
+                "cannot commit to `{to}`; it is `binary`, `layer` or `file <path>`"
+            ))),
+        }
+    }
+}
+
+/// A layer that is there may hold what was committed before, and nothing else has it.
+fn exists(path: &Path) -> Failure {
+    let path = path.display();
+    Failure::ours(format!(
+        "`{path}` is there already; choose another name, or remove it first"
+    ))
+}
+
+impl Session {
+    /// Makes the changes a layer and takes them from the data directory.
+    ///
+    /// They go only when the layer is whole, where it belongs, and synced; in which order is in
+    /// [`crate::data::changes`].
+    pub(super) fn commit_changes(&self, to: &str, path: Option<&Path>) -> Result<u8, Failure> {
+        let target = Target::of(to, path)?;
+        let level = self.level()?;
+        let location = self.data_path();
+        // It is not made for the sake of what cannot be in it.
+        let opened = match data::existing(&location)? {
+            Some(_) => data::open(&location)?,
+            None => None,
+        };
+        let Some(opened) = opened else {
+            return nothing(&target);
+        };
+        let data = opened.exclusive()?;
+        data.directory.settle()?;
+        let committed = self.commit(&data, &target, level).map_err(|failure| {
+            Failure::ours(format!(
+                "{}; the changes stay in {}",
+                failure.text,
+                location.display()
+            ))
+        })?;
+        if !committed {
+            return nothing(&target);
+        }
+        data.set_aside().map_err(|error| {
+            Failure::ours(format!(
+                "the layer is made, and the changes, which it has as well, could not be taken away: {error}"
+            ))
+        })?;
+        // They are out of the way, and what is left of them is removed by the next start or commit.
+        if let Err(error) = data.directory.settle() {
+            warn(&error.to_string());
+        }
+        Ok(0)
+    }
+
+    /// Packs the changes to their place. False when there are none.
+    fn commit(&self, data: &Exclusive, target: &Target<'_>, level: u8) -> Result<bool, Failure> {
+        let changes = match data.changes()? {
+            Some(changes) => changes,
+            None => return Ok(false),
+        };
+        let path = &data.directory.path;
+        let unfinished = match target {
+            Target::File(path) => Unfinished::beside(path),
+            Target::Binary | Target::Layer => Unfinished::in_directory(path, UNFINISHED),
+        };
+        let mut unfinished = unfinished.map_err(|error| cannot(&plain(&error)))?;
+        let map = ids::of_caller();
+        let packed = shown_progress(|progress| {
+            pack_changes(&changes, &map, unfinished.file(), level, progress)
+        });
+        if packed.map_err(|reason| cannot(&reason))? == Changes::None {
+            return Ok(false);
+        }
+        match target {
+            Target::Binary => self.append_committed(&unfinished)?,
+            Target::Layer => {
+                let place = next_layer(path).map_err(|error| cannot(&plain(&error)))?;
+                unfinished
+                    .place(&place)
+                    .map_err(|error| cannot(&plain(&error)))?;
+            }
+            Target::File(path) => unfinished.place(path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => exists(path),
+                _ => cannot(&plain(&error)),
+            })?,
+        }
+        Ok(true)
+    }
+
+    fn append_committed(&self, unfinished: &Unfinished) -> Result<(), Failure> {
+        let mut layer = unfinished.file();
+        // The process that wrote it and this one share the position in the file.
+        let size = layer.rewind().and_then(|()| layer.metadata());
+        let size = size.map_err(|error| cannot(&plain(&error)))?.len();
+        self.append_layer(layer, size)
+            .map_err(|failure| cannot(&failure.text))
+    }
+}
+
+fn cannot(reason: &str) -> Failure {
+    Failure::ours(format!("cannot commit: {reason}"))
+}
+
+/// Whoever asks for everything to be in the image has it; whoever asks for a file has none.
+fn nothing(target: &Target<'_>) -> Result<u8, Failure> {
+    match target {
+        Target::File(path) => Err(Failure::ours(format!(
+            "nothing has changed since the last commit, and `{}` is not written",
+            path.display()
+        ))),
+        Target::Binary | Target::Layer => {
+            eprintln!("nothing has changed since the last commit");
+            Ok(0)
+        }
+    }
+}
+
+/// The path of the next layer of the data directory: its number is one more than the highest there is.
+fn next_layer(data: &Path) -> io::Result<PathBuf> {
+    let layers = data.join(LAYERS);
+    match fs::create_dir(&layers) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    // The name of the directory must last as long as what is put into it.
+    fs::File::open(data)?.sync_all()?;
+    let mut next: u64 = 0;
+    for entry in fs::read_dir(&layers)? {
+        if let Some(number) = number_of(&entry?.file_name()) {
+            next = next.max(number.saturating_add(1));
+        }
+    }
+    Ok(layers.join(format!("layer-{next:03}.layer")))
+}
+
+fn number_of(name: &OsStr) -> Option<u64> {
+    let number = name.to_str()?.strip_prefix("layer-")?;
+    number.strip_suffix(".layer")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_numbered_on_from_the_highest() {
+        let place = tempfile::tempdir().unwrap();
+        let next = || {
+            let path = next_layer(place.path()).unwrap();
+            path.file_name().unwrap().to_string_lossy().into_owned()
+        };
+        assert_eq!(next(), "layer-000.layer");
+        for name in ["layer-007.layer", "layer-x.layer", "other", "layer-3.layer"] {
+            fs::write(place.path().join(LAYERS).join(name), "").unwrap();
+        }
+        assert_eq!(next(), "layer-008.layer");
+        fs::write(place.path().join(LAYERS).join("layer-999.layer"), "").unwrap();
+        assert_eq!(next(), "layer-1000.layer");
+    }
+}
