@@ -135,6 +135,16 @@ impl Gate<'_> {
         byte_lock::lock(file, Kind::None, byte_lock::from(FIRST))
     }
 
+    /// Waits until nobody has the directory for itself.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn wait_for_alone(&self) -> io::Result<()> {
+        let file = &self.instances.0;
+        byte_lock::lock(file, Kind::Exclusive, one(ALONE))?;
+        byte_lock::lock(file, Kind::None, one(ALONE))
+    }
+
     /// Becomes an instance, for as long as any process has the descriptor; answers its id.
     ///
     /// # Errors

@@ -16,7 +16,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 
@@ -32,9 +31,6 @@ mod remove;
 
 pub use error::DataError;
 pub use location::{Location, Origin, locate};
-
-/// How long a process that was killed may take to end.
-const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A data directory that may be used.
 #[derive(Debug)]
@@ -153,16 +149,16 @@ impl Directory {
         }
     }
 
-    /// Who has the directory for itself. One that was killed is given the time to let go: its child ends right after it.
+    /// Who has the directory for itself. One that was killed is waited for: its child ends right after it.
     fn alone(&self, gate: &Gate<'_>) -> Result<Option<Alone>, DataError> {
-        let end = Instant::now() + LETTING_GO;
-        loop {
-            match gate.alone().map_err(|error| self.unusable(error))? {
-                Some(Alone(Some(pid))) if !is_running(pid) && Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                found => return Ok(found),
+        let found = gate.alone().map_err(|error| self.unusable(error))?;
+        match found {
+            Some(Alone(Some(pid))) if !is_running(pid) => {
+                gate.wait_for_alone()
+                    .map_err(|error| self.unusable(error))?;
+                Ok(None)
             }
+            found => Ok(found),
         }
     }
 
