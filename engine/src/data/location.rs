@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, statfs};
 use nix::unistd::{AccessFlags, faccessat, geteuid};
 use sha2::{Digest, Sha256};
 
@@ -105,8 +106,23 @@ fn is_usable(beside: &Path) -> bool {
     }
 }
 
-/// Asked of the kernel, which knows read-only filesystems and access lists.
+/// Asked of the kernel, which knows read-only filesystems and access lists; of a FUSE filesystem only its server knows.
 fn is_writable(directory: &Path) -> bool {
+    permits(directory) && (!is_fuse(directory) || can_make_directories(directory))
+}
+
+fn is_fuse(directory: &Path) -> bool {
+    statfs(directory).is_ok_and(|found| found.filesystem_type() == FUSE_SUPER_MAGIC)
+}
+
+/// Tries it: one that is read-only says so of no directory, only when it is asked to change something.
+fn can_make_directories(directory: &Path) -> bool {
+    let probe = directory.join(format!(".{}.data", std::process::id()));
+    let made = fs::DirBuilder::new().mode(0o700).create(&probe);
+    made.and_then(|()| fs::remove_dir(&probe)).is_ok()
+}
+
+fn permits(directory: &Path) -> bool {
     let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
     let answer = faccessat(AT_FDCWD, directory, wanted, AtFlags::AT_EACCESS);
     // What cannot be examined for another reason is told when it is used.

@@ -238,7 +238,10 @@ fn is_running(pid: u32) -> bool {
 fn is_refusal(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+        io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            // What a FUSE filesystem that only reads answers.
+            | io::ErrorKind::Unsupported
     )
 }
 
