@@ -139,9 +139,7 @@ impl Indexes {
         };
         match &*lock(&shared) {
             None => Answer::Unknown,
-            Some(index) => index
-                .find(name)
-                .map_or(Answer::Nothing, Answer::Name),
+            Some(index) => index.find(name).map_or(Answer::Nothing, Answer::Name),
         }
     }
 
@@ -234,7 +232,9 @@ impl Slots {
         self.count = self.count - before + slot.count;
         while self.count > self.limit {
             let others = self.by_node.iter().filter(|(node, _)| **node != directory);
-            let Some(oldest) = others.min_by_key(|(_, slot)| slot.used).map(|(node, _)| *node)
+            let Some(oldest) = others
+                .min_by_key(|(_, slot)| slot.used)
+                .map(|(node, _)| *node)
             else {
                 return;
             };

@@ -50,7 +50,11 @@ impl Intents {
     pub(crate) fn is_new_case(&self, thread: u32, name: &[u8]) -> bool {
         let take = |free: usize| free.checked_sub(1);
         let order = Ordering::AcqRel;
-        if self.free.fetch_update(order, Ordering::Acquire, take).is_err() {
+        if self
+            .free
+            .fetch_update(order, Ordering::Acquire, take)
+            .is_err()
+        {
             return false;
         }
         let is = call(thread)

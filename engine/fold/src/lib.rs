@@ -101,12 +101,7 @@ pub fn serve(fuse: OwnedFd, root: OwnedFd, options: FoldOptions) -> io::Result<S
     let mut config = Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(threads);
-    let session = Session::from_fd(
-        Server::new(tree, threads),
-        fuse,
-        SessionACL::All,
-        config,
-    )?;
+    let session = Session::from_fd(Server::new(tree, threads), fuse, SessionACL::All, config)?;
     let thread = std::thread::Builder::new()
         .name("fold".into())
         .spawn(move || session.run())?;

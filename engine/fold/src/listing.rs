@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom, fsync, fdatasync, openat, seek};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom, fdatasync, fsync, openat, seek};
 use rustix::io::Result;
 
 /// Bytes of entries that are read at once.
@@ -76,7 +76,11 @@ impl Listing {
 
     /// Writes the directory out, without its times when they are not wanted.
     pub(crate) fn sync(&self, data_only: bool) -> Result<()> {
-        if data_only { fdatasync(&self.fd) } else { fsync(&self.fd) }
+        if data_only {
+            fdatasync(&self.fd)
+        } else {
+            fsync(&self.fd)
+        }
     }
 }
 
@@ -96,12 +100,7 @@ fn readable(directory: &OwnedFd) -> Result<OwnedFd> {
 }
 
 /// Calls `add` with the entries that one read brings, or with all.
-fn each(
-    fd: &OwnedFd,
-    buffer: &mut Vec<u8>,
-    once: bool,
-    mut add: impl FnMut(Listed),
-) -> Result<()> {
+fn each(fd: &OwnedFd, buffer: &mut Vec<u8>, once: bool, mut add: impl FnMut(Listed)) -> Result<()> {
     let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
         let entry = entry?;

@@ -28,7 +28,10 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn of(stat: &Stat) -> Key {
-        #[allow(clippy::unnecessary_cast, reason = "the types differ between architectures")]
+        #[allow(
+            clippy::unnecessary_cast,
+            reason = "the types differ between architectures"
+        )]
         Key {
             device: stat.st_dev as u64,
             number: stat.st_ino as u64,

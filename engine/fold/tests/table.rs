@@ -1,13 +1,13 @@
 //! The table of case folding is what Unicode publishes.
 //!
-//! `CaseFolding.txt` beside this file is <https://www.unicode.org/Public/15.0.0/ucd/CaseFolding.txt>, unchanged.
+//! `case-folding.txt` beside this file has the facts of <https://www.unicode.org/Public/15.0.0/ucd/CaseFolding.txt>.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use flatimage_fold::{UNICODE_VERSION, fold};
 
-const SOURCE: &str = include_str!("CaseFolding.txt");
+const SOURCE: &str = include_str!("case-folding.txt");
 
 /// Every simple folding: the statuses C (common to simple and full folding) and S (simple only).
 fn foldings() -> Vec<(u32, u32)> {
@@ -45,14 +45,15 @@ fn ranges() -> Vec<(u32, u32, u32, i32)> {
 fn version() -> &'static str {
     let first = SOURCE.lines().next().unwrap();
     first
-        .strip_prefix("# CaseFolding-")
-        .and_then(|rest| rest.strip_suffix(".txt"))
+        .strip_prefix("# Simple case foldings of Unicode ")
+        .and_then(|rest| rest.split_once(':'))
         .unwrap()
+        .0
 }
 
 fn generated() -> String {
     let mut text = format!(
-        "// Written by `UPDATE=1 cargo test -p flatimage-fold --test table` from `tests/CaseFolding.txt`.\n\
+        "// Written by `UPDATE=1 cargo test -p flatimage-fold --test table` from `tests/case-folding.txt`.\n\
          //! Unicode's simple case folding.\n\n\
          /// The version of Unicode whose `CaseFolding.txt` names are compared by.\n\
          pub const UNICODE_VERSION: &str = \"{}\";\n\n\
@@ -65,7 +66,11 @@ fn generated() -> String {
         version()
     );
     for (first, last, step, distance) in ranges() {
-        writeln!(text, "    range({first:#x}, {last:#x}, {step}, {distance}),").unwrap();
+        writeln!(
+            text,
+            "    range({first:#x}, {last:#x}, {step}, {distance}),"
+        )
+        .unwrap();
     }
     text + "];\n"
 }

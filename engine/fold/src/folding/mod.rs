@@ -82,7 +82,11 @@ mod tests {
 
     #[test]
     fn the_ranges_are_in_order() {
-        assert!(RANGES.iter().all(|range| range.first <= range.last && range.step > 0));
+        assert!(
+            RANGES
+                .iter()
+                .all(|range| range.first <= range.last && range.step > 0)
+        );
         assert!(RANGES.is_sorted_by(|one, other| one.last < other.last));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use fuser::{FileAttr, FileType as Kind, INodeNo, TimeOrNow};
 use rustix::fs::{
     AtFlags, CWD, Dev, FileType, Gid, Mode, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
-    chmodat, chownat, fchmod, ftruncate, makedev, major, minor, utimensat,
+    chmodat, chownat, fchmod, ftruncate, major, makedev, minor, utimensat,
 };
 use rustix::io::{Errno, Result};
 
@@ -89,7 +89,10 @@ fn timespec(time: Option<TimeOrNow>) -> Timespec {
 }
 
 /// What the kernel is told of a node.
-#[allow(clippy::unnecessary_cast, reason = "the types differ between architectures")]
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the types differ between architectures"
+)]
 pub(super) fn attributes(id: u64, stat: &Stat) -> FileAttr {
     FileAttr {
         ino: INodeNo(id),
@@ -160,7 +163,13 @@ mod tests {
 
     #[test]
     fn times_before_1970_survive() {
-        for (seconds, nanoseconds) in [(0, 0), (-1, 0), (-1, 999_999_999), (-5, 1), (1_700_000_000, 5)] {
+        for (seconds, nanoseconds) in [
+            (0, 0),
+            (-1, 0),
+            (-1, 999_999_999),
+            (-5, 1),
+            (1_700_000_000, 5),
+        ] {
             let time = system_time(seconds, nanoseconds);
             let is = timespec(Some(TimeOrNow::SpecificTime(time)));
             assert_eq!((is.tv_sec, is.tv_nsec), (seconds, nanoseconds.into()));

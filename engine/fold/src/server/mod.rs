@@ -85,8 +85,8 @@ fn below(flags: i32) -> OFlags {
 
 /// How long the kernel may remember a name.
 fn name_lifetime(entry: &Entry) -> Duration {
-    let directory = rustix::fs::FileType::from_raw_mode(entry.stat.st_mode)
-        == rustix::fs::FileType::Directory;
+    let directory =
+        rustix::fs::FileType::from_raw_mode(entry.stat.st_mode) == rustix::fs::FileType::Directory;
     match directory && entry.exact {
         true => FOREVER,
         false => Duration::ZERO,

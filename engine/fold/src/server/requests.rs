@@ -183,7 +183,10 @@ impl Filesystem for Server {
     ) {
         let creation = Creation::Special(mode, decode(device));
         let name = name.as_bytes();
-        entered(self.tree.create(parent.0, name, owner(request), &creation), reply);
+        entered(
+            self.tree.create(parent.0, name, owner(request), &creation),
+            reply,
+        );
     }
 
     fn mkdir(
@@ -196,7 +199,10 @@ impl Filesystem for Server {
         reply: ReplyEntry,
     ) {
         let (name, creation) = (name.as_bytes(), Creation::Directory(mode));
-        entered(self.tree.create(parent.0, name, owner(request), &creation), reply);
+        entered(
+            self.tree.create(parent.0, name, owner(request), &creation),
+            reply,
+        );
     }
 
     fn symlink(
@@ -209,27 +215,27 @@ impl Filesystem for Server {
     ) {
         let creation = Creation::Symlink(target.as_os_str().as_bytes());
         let name = name.as_bytes();
-        entered(self.tree.create(parent.0, name, owner(request), &creation), reply);
+        entered(
+            self.tree.create(parent.0, name, owner(request), &creation),
+            reply,
+        );
     }
 
-    fn link(
-        &self,
-        _: &Request,
-        node: INodeNo,
-        parent: INodeNo,
-        name: &OsStr,
-        reply: ReplyEntry,
-    ) {
+    fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         entered(self.tree.link(node.0, parent.0, name.as_bytes()), reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let removed = self.tree.remove(parent.0, name.as_bytes(), AtFlags::empty());
+        let removed = self
+            .tree
+            .remove(parent.0, name.as_bytes(), AtFlags::empty());
         done(removed, reply);
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let removed = self.tree.remove(parent.0, name.as_bytes(), AtFlags::REMOVEDIR);
+        let removed = self
+            .tree
+            .remove(parent.0, name.as_bytes(), AtFlags::REMOVEDIR);
         done(removed, reply);
     }
 
@@ -462,12 +468,18 @@ impl Filesystem for Server {
         reply: ReplyEmpty,
     ) {
         let file = self.tree.open(node.0);
-        done(file.and_then(|fd| xattr::set(&fd, name.as_ref(), value, flags)), reply);
+        done(
+            file.and_then(|fd| xattr::set(&fd, name.as_ref(), value, flags)),
+            reply,
+        );
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let file = self.tree.open(node.0);
-        answered(file.and_then(|fd| xattr::get(&fd, name.as_ref(), size)), reply);
+        answered(
+            file.and_then(|fd| xattr::get(&fd, name.as_ref(), size)),
+            reply,
+        );
     }
 
     fn listxattr(&self, _: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
@@ -492,7 +504,10 @@ impl Filesystem for Server {
     ) {
         let mode = FallocateFlags::from_bits_retain(mode as u32);
         let file = self.files.get(handle.0);
-        done(file.and_then(|file| fallocate(&*file, mode, offset, length)), reply);
+        done(
+            file.and_then(|file| fallocate(&*file, mode, offset, length)),
+            reply,
+        );
     }
 
     fn lseek(
@@ -557,8 +572,6 @@ fn read_fully(file: &std::fs::File, buffer: &mut [u8], offset: u64) -> io::Resul
             Ok(0) => break,
             Ok(more) => length += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // What was read before it is right.
-            Err(_) if length > 0 => break,
             Err(error) => return Err(error),
         }
     }

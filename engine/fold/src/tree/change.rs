@@ -98,7 +98,13 @@ impl Tree {
         let file = self.open(id)?;
         self.created(parent, name, |directory| {
             // With `AT_EMPTY_PATH` it would take `CAP_DAC_READ_SEARCH` (link(2)).
-            linkat(CWD, through(&file), directory, name, AtFlags::SYMLINK_FOLLOW)
+            linkat(
+                CWD,
+                through(&file),
+                directory,
+                name,
+                AtFlags::SYMLINK_FOLLOW,
+            )
         })
     }
 
@@ -126,9 +132,7 @@ impl Tree {
     pub(crate) fn remove(&self, parent: u64, name: &[u8], flags: AtFlags) -> Result<()> {
         let _names = self.writing();
         let directory = self.reach(parent)?;
-        let found = self
-            .find(&directory, parent, name)?
-            .ok_or(Errno::NOENT)?;
+        let found = self.find(&directory, parent, name)?.ok_or(Errno::NOENT)?;
         let held = self.hold(&directory, parent, &found.name);
         unlinkat(&directory, &*found.name, flags)?;
         self.nodes().remove(parent, &found.name, held);
@@ -208,7 +212,9 @@ impl Tree {
     /// A descriptor of what a name leads to, if the kernel knows that: it may be in use when the name is gone.
     fn hold(&self, directory: &OwnedFd, parent: u64, name: &[u8]) -> Option<Arc<OwnedFd>> {
         self.known(parent, name)?;
-        openat(directory, name, PATH, Mode::empty()).ok().map(Arc::new)
+        openat(directory, name, PATH, Mode::empty())
+            .ok()
+            .map(Arc::new)
     }
 }
 
@@ -218,9 +224,7 @@ fn same_file(one: &Stat, other: &Stat) -> bool {
 
 fn make(directory: &OwnedFd, name: &[u8], creation: &Creation<'_>) -> Result<()> {
     match *creation {
-        Creation::Directory(mode) => {
-            mkdirat(directory, name, Mode::from_raw_mode(mode & 0o7777))
-        }
+        Creation::Directory(mode) => mkdirat(directory, name, Mode::from_raw_mode(mode & 0o7777)),
         Creation::Special(mode, device) => mknodat(
             directory,
             name,
@@ -264,7 +268,13 @@ fn give(directory: impl AsFd, name: &[u8], owner: Owner, mode: Option<u32>) -> R
     let (owner, due_mode) = due(&is, &fstat(&directory)?, owner, wanted);
     if let Some(Owner { uid, gid }) = owner {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        chownat(&directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        chownat(
+            &directory,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
     }
     match due_mode.filter(|_| mode.is_some()) {
         Some(mode) => chmodat(&directory, name, mode, AtFlags::empty()),

@@ -70,9 +70,7 @@ impl Tree {
     pub(crate) fn lookup(&self, parent: u64, name: &[u8]) -> Result<Entry> {
         let _names = self.reading();
         let directory = self.reach(parent)?;
-        let found = self
-            .find(&directory, parent, name)?
-            .ok_or(Errno::NOENT)?;
+        let found = self.find(&directory, parent, name)?.ok_or(Errno::NOENT)?;
         self.enter(parent, name, found)
     }
 
