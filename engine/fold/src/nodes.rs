@@ -2,7 +2,8 @@
 //!
 //! A node is found again by where it is, its directory and its name, and not by a descriptor, of which there would be
 //! one for every file that the kernel remembers. That is enough because all changes pass through here. What was removed
-//! is nowhere any more, so its node holds a descriptor from then on.
+//! is nowhere any more: its node holds a descriptor from then on if somebody has the file open, but no longer than that,
+//! because the kernel may remember it without need by a name in another case, and its space would stay taken.
 //!
 //! Inode numbers tell only whether two names are one file (a hard link); of an overlay's file they may change, when it
 //! is copied up, while it stays the same node.
@@ -65,8 +66,18 @@ struct Node {
     kind: FileType,
     /// How often the kernel was told of it, less what it has forgotten.
     lookups: u64,
+    /// How often programs have it open.
+    opened: u64,
     open: Option<Arc<OwnedFd>>,
     children: HashMap<Box<[u8]>, u64>,
+}
+
+impl Node {
+    /// Whether a removed file holds a descriptor though nobody has it open.
+    fn is_spare(&self) -> bool {
+        let file = self.kind != FileType::Directory;
+        file && self.place.is_none() && self.open.is_some() && self.opened == 0
+    }
 }
 
 /// All nodes.
@@ -78,6 +89,8 @@ pub(crate) struct Nodes {
     /// Directories with a descriptor that only saves time, oldest first.
     cached: VecDeque<u64>,
     limit: usize,
+    /// How many removed files that nobody has open hold a descriptor, for the sake of their other names.
+    spare: usize,
 }
 
 impl Nodes {
@@ -89,6 +102,7 @@ impl Nodes {
             key,
             kind: FileType::Directory,
             lookups: 1,
+            opened: 0,
             open: Some(root),
             children: HashMap::new(),
         };
@@ -99,6 +113,7 @@ impl Nodes {
             next: IN_TURN,
             cached: VecDeque::new(),
             limit,
+            spare: 0,
         }
     }
 
@@ -176,6 +191,9 @@ impl Nodes {
         {
             if node.place.is_none() {
                 // It is somewhere again.
+                if node.is_spare() {
+                    self.spare -= 1;
+                }
                 node.place = Some((parent, name.into()));
                 node.open = None;
                 if let Some(parent) = self.nodes.get_mut(&parent) {
@@ -207,6 +225,7 @@ impl Nodes {
             key,
             kind,
             lookups: 0,
+            opened: 0,
             open: None,
             children: HashMap::new(),
         };
@@ -260,6 +279,17 @@ impl Nodes {
         }
     }
 
+    /// Whether what a name leads to must stay reachable when the name is gone: the working directory of somebody, a file
+    /// that is open, one with other names as long as there are few.
+    pub(crate) fn is_needed(&self, parent: u64, name: &[u8], stat: &Stat) -> bool {
+        let node = self.at(parent, name).and_then(|id| self.nodes.get(&id));
+        node.is_some_and(|node| {
+            node.kind == FileType::Directory
+                || node.opened > 0
+                || (stat.st_nlink > 1 && self.spare < self.limit)
+        })
+    }
+
     /// A name was removed, or something else takes its place; `fd` keeps what it led to reachable.
     pub(crate) fn remove(&mut self, parent: u64, name: &[u8], fd: Option<Arc<OwnedFd>>) {
         let Some(directory) = self.nodes.get_mut(&parent) else {
@@ -268,9 +298,43 @@ impl Nodes {
         let Some(id) = directory.children.remove(name) else {
             return;
         };
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        node.place = None;
+        node.open = fd;
+        let key = node.key;
+        if node.is_spare() {
+            self.spare += 1;
+        }
+        if node.open.is_none() {
+            self.unkey(id, key);
+        }
+    }
+
+    /// A program opened a node; `fd` gives a descriptor of it, if it was removed meanwhile.
+    pub(crate) fn opened(&mut self, id: u64, fd: impl FnOnce() -> Option<Arc<OwnedFd>>) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        if node.is_spare() {
+            self.spare -= 1;
+        }
+        node.opened += 1;
+        if node.place.is_none() && node.open.is_none() {
+            node.open = fd();
+        }
+    }
+
+    /// A program closed a node.
+    pub(crate) fn closed(&mut self, id: u64) {
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.place = None;
-            node.open = fd;
+            node.opened = node.opened.saturating_sub(1);
+            let key = node.key;
+            if node.is_spare() {
+                node.open = None;
+                self.unkey(id, key);
+            }
         }
     }
 
@@ -331,6 +395,9 @@ impl Nodes {
                 return;
             };
             freed.push(id);
+            if node.is_spare() {
+                self.spare -= 1;
+            }
             self.unkey(id, node.key);
             if let Some((parent, name)) = node.place
                 && let Some(directory) = self.nodes.get_mut(&parent)
@@ -339,10 +406,5 @@ impl Nodes {
                 next = Some(parent);
             }
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
     }
 }

@@ -69,7 +69,9 @@ impl Server {
         // The lock on names is not held here: opening may copy a file up, whatever its size.
         let fd = self.tree.open(id)?;
         let flags = below(flags.0) - OFlags::NOFOLLOW - OFlags::CREATE - OFlags::EXCL;
-        Ok(openat(CWD, through(&fd), flags, Mode::empty())?.into())
+        let file = openat(CWD, through(&fd), flags, Mode::empty())?;
+        self.tree.opened(id, &file);
+        Ok(file.into())
     }
 }
 

@@ -281,13 +281,16 @@ impl Filesystem for Server {
             .tree
             .create_file(parent.0, name, owner(request), mode, flags);
         match created {
-            Ok((entry, file)) => reply.created(
-                &Duration::ZERO,
-                &attributes(entry.id, &entry.stat),
-                Generation(0),
-                FileHandle(self.files.add(file.into())),
-                FopenFlags::FOPEN_KEEP_CACHE,
-            ),
+            Ok((entry, file)) => {
+                self.tree.opened(entry.id, &file);
+                reply.created(
+                    &Duration::ZERO,
+                    &attributes(entry.id, &entry.stat),
+                    Generation(0),
+                    FileHandle(self.files.add(file.into())),
+                    FopenFlags::FOPEN_KEEP_CACHE,
+                );
+            }
             Err(error) => reply.error(code(error)),
         }
     }
@@ -347,7 +350,7 @@ impl Filesystem for Server {
     fn release(
         &self,
         _: &Request,
-        _: INodeNo,
+        node: INodeNo,
         handle: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
@@ -355,6 +358,7 @@ impl Filesystem for Server {
         reply: ReplyEmpty,
     ) {
         self.files.close(handle.0);
+        self.tree.closed(node.0);
         reply.ok();
     }
 

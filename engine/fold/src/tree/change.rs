@@ -133,7 +133,7 @@ impl Tree {
         let _names = self.writing();
         let directory = self.reach(parent)?;
         let found = self.find(&directory, parent, name)?.ok_or(Errno::NOENT)?;
-        let held = self.hold(&directory, parent, &found.name);
+        let held = self.hold(&directory, parent, &found.name, &found.stat);
         unlinkat(&directory, &*found.name, flags)?;
         self.nodes().remove(parent, &found.name, held);
         self.indexes.remove(parent, &found.name);
@@ -191,7 +191,7 @@ impl Tree {
             // Two names of one file: rename(2) does nothing.
             return renameat_with(old, from.1, new, target, flags);
         }
-        let held = self.hold(new, to.0, target);
+        let held = self.hold(new, to.0, target, &there);
         renameat_with(old, from.1, new, target, flags)?;
         self.nodes().remove(to.0, target, held);
         self.moved(from, (to.0, target));
@@ -209,9 +209,17 @@ impl Tree {
         self.indexes.insert(to.0, to.1);
     }
 
-    /// A descriptor of what a name leads to, if the kernel knows that: it may be in use when the name is gone.
-    fn hold(&self, directory: &OwnedFd, parent: u64, name: &[u8]) -> Option<Arc<OwnedFd>> {
-        self.known(parent, name)?;
+    /// A descriptor of what a name leads to, if it must stay reachable when the name is gone.
+    fn hold(
+        &self,
+        directory: &OwnedFd,
+        parent: u64,
+        name: &[u8],
+        stat: &Stat,
+    ) -> Option<Arc<OwnedFd>> {
+        if !self.nodes().is_needed(parent, name, stat) {
+            return None;
+        }
         openat(directory, name, PATH, Mode::empty())
             .ok()
             .map(Arc::new)

@@ -81,6 +81,17 @@ impl Tree {
         }
     }
 
+    /// A program has opened a node, by this descriptor.
+    pub(crate) fn opened(&self, id: u64, fd: &OwnedFd) {
+        let copy = || fd.try_clone().ok().map(Arc::new);
+        self.nodes().opened(id, copy);
+    }
+
+    /// A program has closed a node.
+    pub(crate) fn closed(&self, id: u64) {
+        self.nodes().closed(id);
+    }
+
     /// The number of the node with just this name in a directory, if the kernel knows it.
     pub(crate) fn known(&self, parent: u64, name: &[u8]) -> Option<u64> {
         self.nodes().at(parent, name)
