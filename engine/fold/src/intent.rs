@@ -4,21 +4,26 @@
 //! POSIX wants for hard links (`vfs_rename` in `fs/namei.c`), and FUSE hears of no rename. So the new name has to be
 //! one that does not exist, but only for that: anything else that asks for it means the file. A FUSE lookup does not
 //! tell what it is for; the system call that the asking thread is in does (`/proc/<tid>/syscall`, proc(5)). The thread
-//! waits for our answer, so what we read does not change.
+//! waits for our answer, so what we read stays as it is, unless the program changes its own paths meanwhile.
 //!
 //! Where this may not be read (another pid namespace, Yama's strictest setting), the rename does nothing.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::folding::fold;
 
 /// The longest path that the kernel takes, in bytes (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
 
-/// How often we look at a thread that is still on its way to waiting for us, and how long we wait in between.
-const TRIES: u32 = 50;
-const PAUSE: Duration = Duration::from_micros(20);
+/// How long we wait for a thread to be done with asking and to wait for us, which takes long only where it gets no
+/// processor.
+const ASKING: Duration = Duration::from_secs(2);
+
+/// How long we wait until one of our other threads is done with reading memory.
+const OTHERS: Duration = Duration::from_millis(50);
 
 /// Numbers of `rename`, `renameat` and `renameat2` (`arch/*/entry/syscalls`), also of the 32-bit programs that the
 /// machine can run. None of these numbers is, for the other kind, a call that takes a path.
@@ -48,20 +53,37 @@ impl Intents {
 
     /// Whether the thread is renaming something to `name`, which is the same name in another case.
     pub(crate) fn is_new_case(&self, thread: u32, name: &[u8]) -> bool {
-        let take = |free: usize| free.checked_sub(1);
-        let order = Ordering::AcqRel;
-        if self
-            .free
-            .fetch_update(order, Ordering::Acquire, take)
-            .is_err()
-        {
+        let Some(addresses) = call(thread) else {
+            return false;
+        };
+        if within(OTHERS, || self.take().then_some(())).is_none() {
             return false;
         }
-        let is = call(thread)
-            .and_then(|call| paths(thread, call))
-            .is_some_and(|(old, new)| changes_case(&old, &new, name));
-        self.free.fetch_add(1, order);
-        is
+        let paths = paths(thread, addresses);
+        self.free.fetch_add(1, Ordering::AcqRel);
+        paths.is_some_and(|(old, new)| changes_case(&old, &new, name))
+    }
+
+    fn take(&self) -> bool {
+        let less = |free: usize| free.checked_sub(1);
+        let taken = self
+            .free
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        taken.is_ok()
+    }
+}
+
+/// What `try_once` answers, tried for so long.
+fn within<T>(limit: Duration, mut try_once: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(10);
+    loop {
+        let answer = try_once();
+        if answer.is_some() || start.elapsed() > limit {
+            return answer;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
     }
 }
 
@@ -70,14 +92,12 @@ type Addresses = [(u64, u64); 2];
 
 /// The rename that a thread is in.
 fn call(thread: u32) -> Option<Addresses> {
-    for _ in 0..TRIES {
-        let text = fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
-        if text.trim_end() != "running" {
-            return parse(&text);
-        }
-        std::thread::sleep(PAUSE);
-    }
-    None
+    let path = format!("/proc/{thread}/syscall");
+    let text = within(ASKING, || match fs::read_to_string(&path) {
+        Ok(text) if text.trim_end() == "running" => None,
+        read => Some(read.ok()),
+    });
+    parse(&text??)
 }
 
 fn parse(text: &str) -> Option<Addresses> {
@@ -126,7 +146,7 @@ fn string(memory: &File, mut address: u64) -> Option<Vec<u8>> {
 }
 
 /// Whether both paths are in one directory, end in names that are the same and not equal, and `name` is the second and
-/// not one on the way. Paths that write one directory in two ways are taken for two directories.
+/// not one on the way. Paths that go to one directory by different ways are taken for two directories.
 fn changes_case(old: &[u8], new: &[u8], name: &[u8]) -> bool {
     let (old_way, new_way) = (components(old), components(new));
     let (Some((old_name, old_directory)), Some((new_name, new_directory))) =
@@ -135,11 +155,14 @@ fn changes_case(old: &[u8], new: &[u8], name: &[u8]) -> bool {
         return false;
     };
     let absolute = |path: &[u8]| path.first() == Some(&b'/');
+    let same = |(one, other): (&&[u8], &&[u8])| fold(one) == fold(other);
     absolute(old) == absolute(new)
-        && old_directory == new_directory
         && *new_name == name
         && old_name != new_name
-        && crate::fold(old_name) == crate::fold(new_name)
+        && same((old_name, new_name))
+        && old_directory.len() == new_directory.len()
+        && old_directory.iter().zip(new_directory).all(same)
+        && !old_directory.contains(&name)
         && !new_directory.contains(&name)
 }
 
@@ -161,6 +184,7 @@ mod tests {
         assert!(is("foo", "FOO", "FOO"));
         assert!(is("./foo/", "FOO//", "FOO"));
         assert!(is("/a/b/foo", "/a//b/Foo", "Foo"));
+        assert!(is("a/foo", "A/FOO", "FOO"));
         assert!(is("a/ß", "a/ẞ", "ẞ"));
         assert!(!is("foo", "FOO", "foo"), "the old name");
         assert!(!is("foo", "foo", "foo"));
@@ -168,6 +192,7 @@ mod tests {
         assert!(!is("a/foo", "b/FOO", "FOO"), "another directory");
         assert!(!is("/foo", "FOO", "FOO"), "another directory");
         assert!(!is("FOO/foo", "FOO/FOO", "FOO"), "a name on the way");
+        assert!(!is("FOO/foo", "foo/FOO", "FOO"), "a name on the way");
         assert!(!is("", "/", ""));
     }
 
