@@ -30,7 +30,7 @@ fn fold_character(character: char) -> char {
 
 impl Range {
     fn fold(&self, code: u32) -> Option<u32> {
-        let inside = code >= self.first && (code - self.first) % self.step == 0;
+        let inside = code >= self.first && (code - self.first).is_multiple_of(self.step);
         inside
             .then(|| code.checked_add_signed(self.distance))
             .flatten()

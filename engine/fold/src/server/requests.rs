@@ -1,4 +1,5 @@
-//! One method for each request.
+//! One method for each request. They are in one file because a trait has one implementation; what is more than taking
+//! a request apart and answering it is elsewhere.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
