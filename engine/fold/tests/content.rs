@@ -313,7 +313,8 @@ fn what_is_created_belongs_to_who_creates_it() {
         fs::write(folded.at("Private"), "").unwrap();
         fs::set_permissions(folded.at("private"), Permissions::from_mode(0o600)).unwrap();
         let shell = "umask 027; mkdir Dir; echo x > File; ln -s x Link; mkfifo Fifo; umask 0; \
-            mkdir group/Dir; echo > GROUP/File; install -m 6755 /dev/null Setuid; ! cat private 2>/dev/null; \
+            mkdir group/Dir; echo > GROUP/File; install -m 6755 /dev/null Setuid; install -m 6755 /dev/null Written; \
+            echo x >> WRITTEN; ! cat private 2>/dev/null; \
             ! rm -f PRIVATE 2>/dev/null";
         let output = Command::new("setpriv")
             .args([
@@ -344,6 +345,11 @@ fn what_is_created_belongs_to_who_creates_it() {
         assert_eq!(is("Group/Dir"), (1234, 4321, 0o2777));
         assert_eq!(is("Group/File"), (1234, 4321, 0o666));
         assert_eq!(is("Setuid"), (1234, 1235, 0o6755));
+        assert_eq!(
+            is("Written"),
+            (1234, 1235, 0o755),
+            "a write takes the bits off"
+        );
         folded.end();
     });
 }

@@ -55,7 +55,11 @@ impl Tree {
         })
     }
 
-    /// Creates a file and opens it, or opens the one that is there unless `flags` have `EXCL`.
+    /// Creates a file and opens it.
+    ///
+    /// # Errors
+    /// `ESTALE` when there is one and `flags` have no `EXCL`: the kernel has just looked and found none. It looks again
+    /// then, and opens what it finds if the program may (`do_filp_open` in `fs/namei.c`); we could not tell that.
     pub(crate) fn create_file(
         &self,
         parent: u64,
@@ -75,21 +79,10 @@ impl Tree {
             file = Some(fd);
             Ok(())
         });
-        match (created, file) {
-            (Ok(entry), Some(file)) => Ok((entry, file)),
-            (Err(Errno::EXIST), _) if !flags.contains(OFlags::EXCL) => {
-                let entry = self.lookup(parent, name)?;
-                let opened = self.open(entry.id).and_then(|fd| {
-                    let flags = flags - OFlags::CREATE - OFlags::NOFOLLOW;
-                    openat(CWD, through(&fd), flags, Mode::empty())
-                });
-                if opened.is_err() {
-                    self.forget(entry.id, 1);
-                }
-                opened.map(|file| (entry, file))
-            }
-            (Err(error), _) => Err(error),
-            (Ok(_), None) => Err(Errno::IO),
+        match created {
+            Ok(entry) => Ok((entry, file.ok_or(Errno::IO)?)),
+            Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => Err(Errno::STALE),
+            Err(error) => Err(error),
         }
     }
 
@@ -196,9 +189,11 @@ impl Tree {
         self.nodes().remove(to.0, target, held);
         self.moved(from, (to.0, target));
         if target != to.1 {
-            // The replacement is done in one step; that the case comes after it is seen by nobody who waits for us.
-            renameat_with(new, target, new, to.1, RenameFlags::NOREPLACE)?;
-            self.moved((to.0, target), to);
+            // The replacement is done, in one step. Should the case not follow, it is the file that counts.
+            let recased = renameat_with(new, target, new, to.1, RenameFlags::NOREPLACE);
+            if recased.is_ok() {
+                self.moved((to.0, target), to);
+            }
         }
         Ok(())
     }
