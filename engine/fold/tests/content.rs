@@ -7,6 +7,7 @@ use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use common::{Folded, errno, in_namespaces, names, with_all_ids};
@@ -204,6 +205,51 @@ fn threads_work_at_once() {
         );
         folded.end();
     });
+}
+
+#[test]
+fn a_path_is_found_while_the_case_of_its_directories_changes() {
+    in_namespaces(
+        "a_path_is_found_while_the_case_of_its_directories_changes",
+        || {
+            let folded = Folded::new();
+            fs::create_dir_all(folded.at("dir/sub")).unwrap();
+            fs::write(folded.at("dir/sub/file"), "x").unwrap();
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for path in ["dir/sub/file", "DIR/SUB/FILE", "Dir/sUB/File"] {
+                    let (path, done) = (folded.at(path), &done);
+                    scope.spawn(move || {
+                        while !done.load(Ordering::Relaxed) {
+                            assert_eq!(fs::metadata(&path).unwrap().len(), 1);
+                            assert_eq!(fs::read(&path).unwrap(), b"x");
+                        }
+                    });
+                }
+                for round in 0..300 {
+                    for (old, new) in [
+                        ("dir", "DIR"),
+                        ("Dir/sub", "Dir/SUB"),
+                        ("dIR", "dir"),
+                        ("dir/SUB", "dir/sub"),
+                        ("dir/sub/file", "dir/sub/FILE"),
+                        ("dir/sub/FiLE", "dir/sub/file"),
+                    ] {
+                        fs::rename(folded.at(old), folded.at(new)).unwrap();
+                        let new = new.rsplit('/').next().unwrap();
+                        let is = match old.matches('/').count() {
+                            0 => folded.names(""),
+                            1 => names(&folded.below().join(folded.names("").first().unwrap())),
+                            _ => folded.names("dir/sub"),
+                        };
+                        assert!(is.contains(new), "{round}: {old} {new} {is:?}");
+                    }
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            folded.end();
+        },
+    );
 }
 
 #[test]
