@@ -7,20 +7,12 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use support::chance::Chance;
 use support::running::Running;
 use support::{Place, Ran, Who, everybody};
 
 /// Waits for a line, then says what it is told to.
 const WAITS: &str = "echo ready; while read -r line; do eval \"$line\"; done";
-
-/// The process that serves the layers: it leads a session of its own.
-fn server(place: &Place) -> Option<i32> {
-    place.processes().into_iter().find(|pid| {
-        let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let after_name = status.rsplit_once(')').map_or("", |(_, rest)| rest);
-        after_name.split_whitespace().nth(3) == Some(&pid.to_string())
-    })
-}
 
 #[test]
 fn a_second_start_sees_the_same_files_at_once_and_has_its_own_processes() {
@@ -153,8 +145,10 @@ fn without_its_server_an_instance_ends_with_one_line_and_the_next_start_works() 
         let place = Place::with_layer(who);
         let first = place.start("echo ready; sleep 1000");
         let second = place.start("echo ready; sleep 1000");
-        let served = server(&place).expect("a root with layers has a server");
-        kill(Pid::from_raw(served), Signal::SIGKILL).unwrap();
+        let [server] = place.servers()[..] else {
+            panic!("a root with layers has a server")
+        };
+        kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
         for running in [first, second] {
             let ran = running.end();
             assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
@@ -182,19 +176,6 @@ fn a_supervisor_that_is_stopped_is_named_and_not_waited_for() {
     assert_eq!(place.shell("echo joined"), "joined\n");
     drop(first);
     place.assert_clean();
-}
-
-/// Numbers that look like chance and are the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % limit
-    }
 }
 
 /// Bash that touches the layer, the changes and itself, for about as long as the test looks.

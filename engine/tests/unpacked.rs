@@ -12,14 +12,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{Pid, getuid, mkfifo};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
+use support::prepared::NO_FUSE;
 use support::running::Running;
 use support::{ORDINARY, Place, Ran, Who, everybody};
 
-/// Takes the FUSE device away.
-const HIDE: &str = "mount --bind /dev/null /dev/fuse";
-
 fn without_fuse(place: &Place, arguments: &[&str]) -> Command {
-    place.prepared(HIDE, arguments)
+    place.prepared(NO_FUSE, arguments)
 }
 
 fn succeed(place: &Place, arguments: &[&str]) -> String {
@@ -227,7 +225,7 @@ fn a_damaged_layer_is_left_out_and_a_full_cache_is_said() {
             Who::Caller => 0,
         };
         let mount = format!(
-            "{HIDE} && mount -t tmpfs -o size=4k,mode=700,uid={owner} none {}",
+            "{NO_FUSE} && mount -t tmpfs -o size=4k,mode=700,uid={owner} none {}",
             small.display()
         );
         let mut command = place.prepared(&mount, &["fim-exec", "true"]);

@@ -1,6 +1,7 @@
 //! Real images for tests: built by deploy, run as the people who would run them.
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
+pub mod chance;
 pub mod changes;
 pub mod chapter;
 pub mod layers;
@@ -203,6 +204,16 @@ impl Place {
         pids.filter_map(|process| process.file_name().to_str()?.parse().ok())
             .filter(knows)
             .collect()
+    }
+
+    /// The processes among them that serve a root: each leads a session of its own.
+    pub fn servers(&self) -> Vec<i32> {
+        let leads = |pid: &i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let after_name = status.rsplit_once(')').map_or("", |(_, rest)| rest);
+            after_name.split_whitespace().nth(3) == Some(&pid.to_string())
+        };
+        self.processes().into_iter().filter(leads).collect()
     }
 
     /// The names in the place, without the cache that the documentation names.

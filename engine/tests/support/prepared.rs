@@ -7,6 +7,9 @@ use nix::unistd::{getgid, getuid};
 
 use super::{ORDINARY, Place, Who};
 
+/// Takes the FUSE device away, for [`Place::after`].
+pub const NO_FUSE: &str = "mount --bind /dev/null /dev/fuse";
+
 impl Place {
     /// The image with arguments, as [`Place::after`] runs it.
     pub fn prepared(&self, before: &str, arguments: &[&str]) -> Command {
