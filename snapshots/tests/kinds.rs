@@ -2,7 +2,7 @@
 //! of Rust that knows it.
 
 use flatimage_reserved::{
-    Access, Active, Condition, Missing, Namespace, RegionDecl, Value, Verb, active, verb,
+    Access, Active, Condition, Missing, Namespace, RegionDecl, Value, Verb, active, variable, verb,
 };
 
 mod small {
@@ -86,6 +86,25 @@ fn a_choice_acts_as_chosen() {
 }
 
 #[test]
+fn a_variable_counts_instead_of_what_is_stored() {
+    let asks =
+        |text: &str| variable::value(THEME, |name| (name == "FIM_THEME").then(|| text.into()));
+    assert_eq!(asks("bright"), Ok(Some(Value::Choice("bright".into()))));
+    assert_eq!(asks(""), Ok(None));
+    assert_eq!(variable::value(POWERS, |_| Some("net".into())), Ok(None));
+    let error = asks("brihgt").expect_err("unknown").to_string();
+    assert_eq!(
+        error,
+        "the variable FIM_THEME: unknown name `brihgt`; did you mean `bright`?"
+    );
+    assert!(
+        small::help(Some("theme"))
+            .expect("help")
+            .contains("  FIM_THEME  counts")
+    );
+}
+
+#[test]
 fn bits_act_while_they_are_set_or_while_they_are_not() {
     let net = after(POWERS, "add", "net");
     assert_eq!(
@@ -101,10 +120,14 @@ fn bits_act_while_they_are_set_or_while_they_are_not() {
     assert_eq!(all, Value::Bits(1 | 1 << 63));
     assert_eq!(
         effects(POWERS, &all),
-        [Active::Share {
-            namespace: Namespace::Net
-        }]
+        [
+            Active::Share {
+                namespace: Namespace::Net
+            },
+            Active::Fold
+        ]
     );
+    assert!(POWERS.folds() && !THEME.folds());
 }
 
 #[test]

@@ -161,7 +161,9 @@ fn undump(text: &str) -> Vec<u8> {
 #[ignore = "writes a new golden file"]
 fn write_golden() {
     use flatimage_reserved::Verb;
-    use flatimage_reserved::declared::{BINDINGS, BOOT, ENVIRONMENT, LAYERS, Layers, PERMISSIONS};
+    use flatimage_reserved::declared::{
+        BINDINGS, BOOT, CASEFOLD, ENVIRONMENT, LAYERS, Layers, PERMISSIONS,
+    };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let image = directory.path().join("image");
     std::fs::write(&image, SPACE.blank().expect("the layout fits")).expect("written");
@@ -176,6 +178,7 @@ fn write_golden() {
         (BINDINGS, Verb::Add(words("ro /usr/share /host/share"))),
         (BINDINGS, Verb::Add(words("dev $HOME/dev /dev/mine"))),
         (BOOT, Verb::Set(words("perl -e print"))),
+        (CASEFOLD, Verb::On),
     ] {
         store.perform(region, &verb).expect("written");
     }

@@ -166,6 +166,22 @@ fn each_permission_alone_changes_this() {
 }
 
 #[test]
+fn each_switch_changes_this() {
+    let none = lines(None, &request());
+    for region in REGIONS {
+        if region.encoding == Encoding::Flag {
+            let other = Value::Flag(region.default_value() != Value::Flag(true));
+            let plan = lines(Some((region, other)), &request());
+            assert_ne!(plan, none, "{}", region.name);
+            insta::assert_snapshot!(
+                format!("switch_of_{}", region.name),
+                difference(&none, &plan)
+            );
+        }
+    }
+}
+
+#[test]
 fn all_permissions_together_change_this() {
     let none = lines(None, &request());
     for (region, bits) in sets() {

@@ -29,6 +29,7 @@ fn one(effect: &Effect) -> TokenStream {
             let namespace = self::namespace(*namespace);
             quote!(Share { namespace: #namespace })
         }
+        Effect::Fold => quote!(Fold),
         Effect::ForEach { effects } => {
             let effects = emit(effects);
             quote!(ForEach { effects: #effects })

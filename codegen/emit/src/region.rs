@@ -36,6 +36,7 @@ fn table(region: &Region) -> TokenStream {
     let command = option(region.command.as_ref().map(|command| command.as_str()));
     let encoding = encoding(&region.encoding);
     let default = Literal::byte_string(&region.default);
+    let variable = option(region.variable.as_deref());
     let effects = effect::emit(&region.effects);
     quote! {
         ::flatimage_reserved::RegionDecl {
@@ -47,6 +48,7 @@ fn table(region: &Region) -> TokenStream {
             default: #default,
             summary: #summary,
             docs: #docs,
+            variable: #variable,
             effects: #effects,
         }
     }

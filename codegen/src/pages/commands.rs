@@ -61,6 +61,12 @@ fn section(command: &Command) -> String {
         }
     }
     text.push_str(&region.map(names).unwrap_or_default());
+    if let Some(variable) = region.and_then(|region| region.variable) {
+        text.push_str(&format!(
+            "For one start, the variable {} counts instead of what is stored.\n\n",
+            code(variable)
+        ));
+    }
     text
 }
 

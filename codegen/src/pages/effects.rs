@@ -33,6 +33,7 @@ fn item(effect: &Effect, depth: usize) -> String {
             ),
             &[],
         ),
+        Effect::Fold => ("names of files are found in any case".to_owned(), &[]),
         Effect::ForEach { effects } => ("for every entry:".to_owned(), effects),
         Effect::When {
             conditions,

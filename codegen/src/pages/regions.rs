@@ -69,6 +69,12 @@ fn section(region: &RegionDecl, signature: &str) -> String {
         code(&format!("{:#x}", region.slot_size())),
     );
     text.push_str(&parts(&region.encoding));
+    if let Some(variable) = region.variable {
+        text.push_str(&format!(
+            "For one start, the variable {} counts instead.\n\n",
+            code(variable)
+        ));
+    }
     text.push_str(&format!(
         "In the superblock's layout:\n\n```text\n{signature}\n```\n\n"
     ));

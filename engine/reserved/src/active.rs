@@ -47,6 +47,8 @@ pub enum Active {
         /// Which one.
         namespace: Namespace,
     },
+    /// Names of files in the root are found in any case.
+    Fold,
     /// The effects, when all conditions on the host hold. `Condition::Is` never occurs: it is already decided.
     When {
         /// All of these must hold.
@@ -193,6 +195,7 @@ impl<'a> Scope<'a> {
                 target: self.fill(target),
             },
             Effect::Share { namespace } => Active::Share { namespace },
+            Effect::Fold => Active::Fold,
             Effect::ForEach { .. } | Effect::When { .. } => return None,
         })
     }

@@ -26,6 +26,8 @@ pub struct RegionDecl {
     pub summary: &'static str,
     /// What `--help` prints.
     pub docs: &'static str,
+    /// The variable of the host whose value counts instead of the stored one for one start.
+    pub variable: Option<&'static str>,
     /// What the value does to the container when it starts. Effects of one bit or choice live there.
     pub effects: &'static [Effect],
 }
@@ -149,11 +151,34 @@ impl RegionDecl {
             .expect("defaults are checked when they are declared")
     }
 
+    /// Whether some value of the region folds the case of names.
+    #[must_use]
+    pub fn folds(&self) -> bool {
+        let parts: Vec<&[Effect]> = match self.encoding {
+            Encoding::Bits(decl) => decl
+                .bits
+                .iter()
+                .flat_map(|bit| [bit.effects, bit.otherwise])
+                .collect(),
+            Encoding::Choice(choices) => choices.iter().map(|choice| choice.effects).collect(),
+            _ => Vec::new(),
+        };
+        fold(self.effects) || parts.into_iter().any(fold)
+    }
+
     /// The first byte after the region, counted from the start of the reserved space.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.offset + self.size
     }
+}
+
+fn fold(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| match effect {
+        Effect::Fold => true,
+        Effect::ForEach { effects } | Effect::When { effects, .. } => fold(effects),
+        _ => false,
+    })
 }
 
 impl BitsDecl {

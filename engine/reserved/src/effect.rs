@@ -43,6 +43,8 @@ pub enum Effect {
         /// Which one.
         namespace: Namespace,
     },
+    /// Names of files in the root are found in any case.
+    Fold,
     /// The effects once for every entry of a map or record of a list.
     ForEach {
         /// What each brings.

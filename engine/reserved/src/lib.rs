@@ -20,6 +20,7 @@ mod space;
 pub mod store;
 pub mod typed;
 pub mod value;
+pub mod variable;
 pub mod verb;
 pub mod wire;
 
@@ -41,4 +42,5 @@ pub use nearest::nearest;
 pub use space::{Copies, SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};
 pub use store::{Check, ImageFile, Locked, Medium, Opened, Source, Store, StoreError};
 pub use value::{FieldValue, Record, Value};
+pub use variable::VariableError;
 pub use verb::{Outcome, Verb, VerbError};

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use flatimage_reserved::declared::{self, Config};
-use flatimage_reserved::{RegionDecl, StoreError, Value};
+use flatimage_reserved::{RegionDecl, StoreError, Value, VariableError, variable};
 
 use super::{Session, warn};
 use crate::data::{self, DataError};
@@ -25,10 +25,18 @@ impl From<PlanError> for Failure {
     }
 }
 
-/// The settings of an image, in the order of the declaration.
+impl From<VariableError> for Failure {
+    fn from(error: VariableError) -> Failure {
+        Failure::ours(error.to_string())
+    }
+}
+
+/// The settings of a start, in the order of the declaration.
 struct Settings {
     values: Vec<(&'static RegionDecl, Value)>,
     config: Config,
+    /// Those that a variable sets for this start alone.
+    chosen: Vec<&'static RegionDecl>,
 }
 
 impl Session {
@@ -76,6 +84,7 @@ impl Session {
             data: data.as_ref(),
             explicit: Explicit {
                 layers: self.host.environment.contains_key("FIM_LAYERS"),
+                casefold: settings.chosen.iter().any(|region| region.folds()),
             },
             limits,
             warn: &warn,
@@ -160,18 +169,27 @@ impl Session {
     }
 
     /// The settings. A damaged one is replaced by its default, which grants nothing, and
-    /// named; without knowing the layers there is nothing to start.
+    /// named; without knowing the layers there is nothing to start. What a variable of a setting says counts instead.
     fn settings(&self) -> Result<Settings, Failure> {
         self.store.value(declared::LAYERS).map_err(unstartable)?;
-        let (values, damage) = self.store.salvage()?;
+        let (mut values, damage) = self.store.salvage()?;
         for error in &damage {
             warn(&error.to_string());
+        }
+        let mut chosen = Vec::new();
+        for (region, stored) in declared::REGIONS.iter().zip(&mut values) {
+            let variable = |name: &str| self.host.environment.get(name).cloned();
+            if let Some(value) = variable::value(region, variable)? {
+                *stored = value;
+                chosen.push(region);
+            }
         }
         let config = Config::of(&values)
             .ok_or_else(|| Failure::ours("the settings do not fit their declaration"))?;
         Ok(Settings {
             values: declared::REGIONS.iter().zip(values).collect(),
             config,
+            chosen,
         })
     }
 }

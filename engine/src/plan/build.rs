@@ -94,6 +94,14 @@ pub enum PlanError {
         /// The region or permission.
         cause: String,
     },
+    /// Something has to be served and cannot be.
+    #[error("{cause}: this needs FUSE, and {reason}; make it usable or switch this off")]
+    NoFuse {
+        /// Why not.
+        reason: String,
+        /// The region or permission.
+        cause: String,
+    },
     /// A user id that real root's container has no id for.
     #[error(
         "environment: the id {id} is outside of 0 to {last}, which are the ids of this container"
@@ -228,11 +236,16 @@ fn steps(
     steps.extend(mounts);
     steps.extend(base::restrictions(&brought));
     steps.extend(system(request, effects));
-    (root(host, request, skeleton), steps)
+    (root(host, request, skeleton, effects), steps)
 }
 
 /// The root that instances share.
-fn root(host: &Host, request: &Request, skeleton: RootAction) -> Vec<Step<RootAction>> {
+fn root(
+    host: &Host,
+    request: &Request,
+    skeleton: RootAction,
+    effects: &Effects,
+) -> Vec<Step<RootAction>> {
     let layers = (!request.layers.is_empty()).then_some(RootAction::Layers {
         count: request.layers.len(),
         way: match &host.no_fuse {
@@ -245,8 +258,12 @@ fn root(host: &Host, request: &Request, skeleton: RootAction) -> Vec<Step<RootAc
     let overlay = RootAction::Overlay {
         upper: request.upper.clone(),
     };
+    let fold = effects.folded.iter().map(|cause| Step {
+        action: RootAction::Fold,
+        cause: cause.clone(),
+    });
     let actions = layers.into_iter().chain([skeleton, overlay]);
-    actions.map(step).collect()
+    actions.map(step).chain(fold).collect()
 }
 
 /// A step that no setting asked for.

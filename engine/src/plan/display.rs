@@ -87,6 +87,7 @@ impl Display for RootAction {
             RootAction::Overlay {
                 upper: Upper::Memory,
             } => write!(to, "overlay    changes in memory"),
+            RootAction::Fold => write!(to, "fold       names are found in any case"),
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Effects {
     pub environment: BTreeMap<String, String>,
     /// Namespaces of the host that the container keeps, by name.
     pub shared: BTreeSet<&'static str>,
+    /// What asks for names to be found in any case, if anything does.
+    pub folded: Option<String>,
 }
 
 /// Turns active effects into steps, with the host's variables expanded.
@@ -85,6 +87,7 @@ impl Interpreter<'_> {
             Active::Share { namespace } => {
                 effects.shared.insert(namespace.name());
             }
+            Active::Fold => self.fold(cause, effects)?,
             Active::When {
                 conditions,
                 effects: inner,
@@ -96,6 +99,18 @@ impl Interpreter<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// There is no other way than FUSE: a start that cannot fold says so and does not go on without.
+    fn fold(&self, cause: &str, effects: &mut Effects) -> Result<(), PlanError> {
+        if let Some(reason) = &self.host.no_fuse {
+            return Err(PlanError::NoFuse {
+                reason: reason.clone(),
+                cause: cause.to_owned(),
+            });
+        }
+        effects.folded.get_or_insert_with(|| cause.to_owned());
         Ok(())
     }
 

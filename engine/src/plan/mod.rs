@@ -51,6 +51,11 @@ impl Plan {
             _ => None,
         })
     }
+
+    /// Whether names are found in any case.
+    pub fn is_folded(&self) -> bool {
+        self.root.iter().any(|step| step.action == RootAction::Fold)
+    }
 }
 
 /// Who the program is, inside and outside.
@@ -131,6 +136,8 @@ pub enum RootAction {
         /// Where changes go.
         upper: Upper,
     },
+    /// Shows the root over FUSE so that names are found in any case.
+    Fold,
 }
 
 /// How layers are shown.

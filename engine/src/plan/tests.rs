@@ -85,6 +85,7 @@ const fn region(encoding: Encoding, effects: &'static [Effect]) -> RegionDecl {
         default: &[],
         summary: "",
         docs: "",
+        variable: None,
         effects,
     }
 }
@@ -319,6 +320,29 @@ fn a_shared_namespace_is_not_made_new_nor_set_up() {
             .steps
             .iter()
             .any(|step| step.action == Action::Loopback)
+    );
+}
+
+#[test]
+fn folding_is_the_last_step_of_the_root_and_never_left_out_in_silence() {
+    static EFFECTS: [Effect; 1] = [Effect::Fold];
+    let plan = plan_of(&EFFECTS, "v", &host(&[], &[]), &request(&[])).unwrap();
+    let last = plan.root.last().unwrap();
+    assert_eq!(
+        (&last.action, last.cause.as_str()),
+        (&RootAction::Fold, "setting")
+    );
+    assert!(plan.is_folded());
+    let without_fuse = Host {
+        no_fuse: Some("/dev/fuse is away".into()),
+        ..host(&[], &[])
+    };
+    let error = plan_of(&EFFECTS, "v", &without_fuse, &request(&[])).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("needs FUSE, and /dev/fuse is away;"),
+        "{error}"
     );
 }
 

@@ -4,7 +4,11 @@
 //! the overlay on a [stage](super::root), sends descriptors of the two namespaces to the supervisor, and ends. From then
 //! on the root lives exactly as long as somebody holds the descriptors or is in a copy of the mount namespace: the
 //! kernel takes it apart when the last instance is gone, however that ended.
+//!
+//! When names are [folded](super::folding), there is a second mount namespace, and that is the one whose descriptor is
+//! sent.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,7 +20,8 @@ use nix::sys::stat::{Mode, umask};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::kernel::RootKernel;
-use super::{die_with_parent, identity, place, refusal, root};
+use super::spelling::Spelling;
+use super::{die_with_parent, folding, identity, place, refusal, root};
 use crate::plan::{IdMap, Plan, RootAction, Step, Upper, Way};
 use crate::trace::trace;
 
@@ -28,7 +33,12 @@ pub struct Builder<'a> {
     /// Where the layers are, if they are unpacked.
     directories: Vec<Option<PathBuf>>,
     data: Option<OwnedFd>,
+    /// For the layers.
     fuse: Option<OwnedFd>,
+    /// For the folded view of the root.
+    folded: Option<OwnedFd>,
+    /// The processes that were started for the root.
+    servers: Vec<OwnedFd>,
     /// The opened directories.
     unpacked: Vec<Option<OwnedFd>>,
     layers: usize,
@@ -49,6 +59,8 @@ impl<'a> Builder<'a> {
             directories,
             data: None,
             fuse: None,
+            folded: None,
+            servers: Vec::new(),
             unpacked: Vec::new(),
             layers: 0,
             warn,
@@ -69,13 +81,10 @@ impl<'a> Builder<'a> {
                 RootAction::Overlay {
                     upper: Upper::Directory(data),
                 } => self.data = Some(root::open_data(data)?),
-                // It must be opened inside the user namespace that mounts it: the kernel
-                // answers EINVAL to a descriptor from another one.
                 RootAction::Layers { way: Way::Fuse, .. } => {
-                    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-                    let fuse = nix::fcntl::open("/dev/fuse", flags, Mode::empty());
-                    self.fuse = Some(fuse.map_err(refusal::explain_fuse)?);
+                    self.fuse = Some(open_fuse("the layers need")?);
                 }
+                RootAction::Fold => self.folded = Some(open_fuse("case folding needs")?),
                 RootAction::Layers { .. } => {
                     let open = |path: &PathBuf| place::stage(path);
                     let opened = self.directories.iter();
@@ -108,6 +117,52 @@ impl<'a> Builder<'a> {
             .send(&Message::Fuse(fuse))
             .attempting(|| "hand the layers to their server".into())
     }
+
+    fn create_skeleton(
+        &self,
+        directories: &[PathBuf],
+        files: &BTreeMap<PathBuf, String>,
+        links: &[(PathBuf, PathBuf)],
+    ) -> Result<(), Failure> {
+        if self.folded.is_none() {
+            return root::create_skeleton(directories, files, links);
+        }
+        let stacked = root::open_stacked(self.layers, self.data.as_ref());
+        let mut spelling = Spelling::new(stacked);
+        // Backwards: of two places that are one now, lower case is later, and the spelling of every container's own.
+        let directories = directories.iter().rev();
+        let directories: BTreeSet<PathBuf> = directories.map(|path| spelling.of(path)).collect();
+        let mut spelled = BTreeMap::new();
+        for (path, contents) in files {
+            let path = spelling.of(path);
+            if !directories.contains(&path) {
+                spelled.entry(path).or_insert(contents.clone());
+            }
+        }
+        let links: BTreeMap<PathBuf, PathBuf> = links
+            .iter()
+            .map(|(link, target)| (spelling.of(link), target.clone()))
+            .filter(|(link, _)| !directories.contains(link) && !spelled.contains_key(link))
+            .collect();
+        let directories: Vec<_> = directories.into_iter().collect();
+        let links: Vec<_> = links.into_iter().collect();
+        root::create_skeleton(&directories, &spelled, &links)
+    }
+
+    fn fold(&mut self) -> Result<(), Failure> {
+        let fuse = self.folded.take();
+        let fuse = fuse.ok_or_else(|| Failure::ours("the plan has no folded root"))?;
+        self.servers.push(folding::fold(fuse)?);
+        Ok(())
+    }
+}
+
+/// It must be opened inside the user namespace that mounts it: the kernel answers EINVAL to a descriptor from
+/// another one.
+fn open_fuse(who_needs: &str) -> Result<OwnedFd, Failure> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    nix::fcntl::open("/dev/fuse", flags, Mode::empty())
+        .map_err(|error| refusal::explain_fuse(who_needs, error))
 }
 
 impl RootKernel for Builder<'_> {
@@ -143,7 +198,7 @@ impl RootKernel for Builder<'_> {
                 directories,
                 files,
                 links,
-            } => root::create_skeleton(directories, files, links),
+            } => self.create_skeleton(directories, files, links),
             RootAction::Overlay { .. } => {
                 let keeps = root::mount_overlay(self.layers, self.data.take().as_ref())?;
                 if !keeps {
@@ -154,6 +209,7 @@ impl RootKernel for Builder<'_> {
                 }
                 Ok(())
             }
+            RootAction::Fold => self.fold(),
         }
     }
 
@@ -167,6 +223,7 @@ impl RootKernel for Builder<'_> {
         let message = Message::Root {
             user: namespace("user")?,
             mounts: namespace("mnt")?,
+            servers: std::mem::take(&mut self.servers),
         };
         trace(|| "root stacked".into());
         self.supervisor

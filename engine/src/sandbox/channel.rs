@@ -22,14 +22,18 @@ const LONGEST: usize = 4096;
 pub enum Message {
     /// To the builder of the root: the id maps are written.
     Mapped,
-    /// To the server of the layers: the descriptor of the mounted FUSE filesystem, to be served.
+    /// To a server: the descriptor of the mounted FUSE filesystem, to be served.
     Fuse(OwnedFd),
+    /// From a server: it serves.
+    Ready,
     /// From the builder: the root is built.
     Root {
         /// The user namespace that owns the mounts.
         user: OwnedFd,
         /// The mount namespace with the root.
         mounts: OwnedFd,
+        /// The processes that the builder started and the root needs.
+        servers: Vec<OwnedFd>,
     },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
@@ -74,8 +78,14 @@ impl Channel {
         match message {
             Message::Mapped => self.send_bytes(b"M", &[]),
             Message::Fuse(fd) => self.send_bytes(b"F", &[fd.as_fd()]),
-            Message::Root { user, mounts } => {
-                self.send_bytes(b"R", &[user.as_fd(), mounts.as_fd()])
+            Message::Ready => self.send_bytes(b"Y", &[]),
+            Message::Root {
+                user,
+                mounts,
+                servers,
+            } => {
+                let fds = [user, mounts].into_iter().chain(servers);
+                self.send_bytes(b"R", &fds.map(AsFd::as_fd).collect::<Vec<_>>())
             }
             Message::Started(pid) => {
                 let pid = pid.as_raw().to_le_bytes();
@@ -105,7 +115,12 @@ impl Channel {
             ([], _, _) => return Ok(None),
             (b"M", _, _) => Message::Mapped,
             (b"F", Some(fd), _) => Message::Fuse(fd),
-            (b"R", Some(user), Some(mounts)) => Message::Root { user, mounts },
+            (b"Y", _, _) => Message::Ready,
+            (b"R", Some(user), Some(mounts)) => Message::Root {
+                user,
+                mounts,
+                servers: fds.collect(),
+            },
             ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(i32::from_le_bytes(
                 pid.try_into()
                     .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,

@@ -16,7 +16,9 @@ use crate::plan::Plan;
 
 mod builder;
 mod channel;
+mod detach;
 mod failure;
+mod folding;
 pub(crate) mod identity;
 mod init;
 mod instance;
@@ -28,6 +30,7 @@ mod root;
 mod server;
 mod shared;
 mod signals;
+mod spelling;
 mod supervise;
 
 use channel::Channel;

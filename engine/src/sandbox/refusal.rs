@@ -55,8 +55,8 @@ pub fn explain(error: &io::Error) -> Failure {
     })
 }
 
-/// Explains that the layers cannot be served.
-pub fn explain_fuse(error: Errno) -> Failure {
+/// Explains that a filesystem cannot be served; `who_needs` it begins the sentence.
+pub fn explain_fuse(who_needs: &str, error: Errno) -> Failure {
     let mend = match error {
         Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => "load the kernel's module `fuse`",
         Errno::EACCES | Errno::EPERM => "open it to everybody (mode 0666), as distributions do",
@@ -64,6 +64,6 @@ pub fn explain_fuse(error: Errno) -> Failure {
     };
     let reason = plain(&error.into());
     Failure::ours(format!(
-        "the layers need /dev/fuse, which cannot be opened ({reason}); {mend}"
+        "{who_needs} /dev/fuse, which cannot be opened ({reason}); {mend}"
     ))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 use super::failure::{Attempt, Failure};
 use super::place;
-use crate::sys::{MountAttributes, clone_tree, move_mount, set_attributes};
+use crate::sys::{MountAttributes, Resolve, clone_tree, move_mount, open_in, set_attributes};
 
 const HOST: &str = "/host";
 const LAYERS: &str = "/layers";
@@ -65,6 +65,8 @@ pub fn enter_stage() -> Result<(), Failure> {
         for name in ["host", "layers", "skeleton", "accounts", "memory", "root"] {
             fs::create_dir(name)?;
         }
+        // A server that stays here looks at itself, and at who asks it.
+        symlink("host/proc", "proc")?;
         pivot_root(".", "host")?;
         Ok(chdir("/")?)
     };
@@ -73,8 +75,16 @@ pub fn enter_stage() -> Result<(), Failure> {
 
 /// Mounts the layers' filesystem, which `fuse` is the server's side of.
 pub fn mount_layers(fuse: &OwnedFd) -> Result<(), Failure> {
-    use std::os::fd::AsRawFd;
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+    mount_fuse(fuse, LAYERS, MsFlags::MS_RDONLY).attempting(|| "mount the layers over FUSE".into())
+}
+
+/// Mounts the folded view, which `fuse` is the server's side of, over the overlay. From then on it is the root.
+pub fn mount_folded(fuse: &OwnedFd) -> Result<(), Failure> {
+    mount_fuse(fuse, ROOT, MsFlags::empty()).attempting(|| "mount the folded root over FUSE".into())
+}
+
+fn mount_fuse(fuse: &OwnedFd, at: &str, further: MsFlags) -> nix::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | further;
     // Permissions are the kernel's business, which knows the modes and owners.
     let options = format!(
         "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
@@ -82,12 +92,11 @@ pub fn mount_layers(fuse: &OwnedFd) -> Result<(), Failure> {
     );
     mount(
         Some("flatimage"),
-        LAYERS,
+        at,
         Some("fuse"),
         flags,
         Some(options.as_str()),
     )
-    .attempting(|| "mount the layers over FUSE".into())
 }
 
 /// Shows these directories as the layers; an empty one in the place of one that is missing.
@@ -107,6 +116,17 @@ pub fn show_layers(directories: &[Option<OwnedFd>]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The directories that will be stacked above the skeleton, as far as there are any, opened to look into.
+pub fn open_stacked(layers: usize, data: Option<&OwnedFd>) -> Vec<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let changes =
+        data.map(|data| open_in(data.as_fd(), Path::new("root"), flags, Resolve::NoSymlinks));
+    let layers = (0..layers)
+        .rev()
+        .map(|index| place::stage(Path::new(&format!("{LAYERS}/{index}"))));
+    changes.into_iter().chain(layers).flatten().collect()
 }
 
 /// Creates the places that mounts need, as the lowest layer.

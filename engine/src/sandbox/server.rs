@@ -6,20 +6,16 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flatimage_layer::{IdMap as ServedIds, Layer, ServeOptions, serve};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
+use super::Context;
 use super::channel::{Channel, Message};
+use super::detach::{detach, fall_silent};
 use super::failure::plain;
-use super::{Context, signals};
 use crate::plan::{IdMap, LayerSource, Plan};
-use crate::sys::close_all_but;
 use crate::trace::trace;
 
 /// Threads that serve the layers. Requests wait for decompression, not for each other.
@@ -35,8 +31,7 @@ pub fn run(plan: &Plan, context: &Context<'_>, builder: Channel) -> ! {
         Ok(Some(Message::Fuse(fuse))) => {
             let serving = serve(fuse, layers, options(&plan.identity.map, context));
             drop(builder);
-            // Whoever waits for the end of the supervisor's output must not wait for the last instance.
-            silence(dup2_stderr);
+            fall_silent();
             trace(|| "layers served".into());
             serving.and_then(|serving| serving.join()).is_err().into()
         }
@@ -44,23 +39,6 @@ pub fn run(plan: &Plan, context: &Context<'_>, builder: Channel) -> ! {
         _ => 1,
     };
     std::process::exit(code)
-}
-
-/// Lets go of what is the supervisor's. What cannot be let go of does no harm but to outlive it.
-fn detach(builder: &Channel) {
-    let _ = setsid();
-    let _ = signals::restore_defaults();
-    let _ = chdir("/");
-    silence(dup2_stdin);
-    silence(dup2_stdout);
-    let _ = close_all_but(3, builder.as_fd());
-}
-
-fn silence(place: impl Fn(std::os::fd::OwnedFd) -> nix::Result<()>) {
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    if let Ok(null) = nix::fcntl::open("/dev/null", flags, Mode::empty()) {
-        let _ = place(null);
-    }
 }
 
 /// Opens the layers; one that cannot be opened is empty.

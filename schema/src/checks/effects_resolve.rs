@@ -87,7 +87,7 @@ impl<'a> Scope<'a> {
                 self.path(report, &format!("{path}.symlink.link"), &symlink.link);
                 self.template(report, &format!("{path}.symlink.target"), &symlink.target);
             }
-            Effect::Share(_) => {}
+            Effect::Share(_) | Effect::Fold(_) => {}
             Effect::ForEach(each) => {
                 let path = format!("{path}.for-each");
                 match self.entry() {

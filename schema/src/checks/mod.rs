@@ -10,6 +10,7 @@ mod names_unique;
 mod names_well_formed;
 mod regions_disjoint;
 mod sizes_fit;
+mod variables_readable;
 
 use crate::report::Report;
 use crate::source::Source;
@@ -25,5 +26,6 @@ pub fn all(source: &Source, report: &mut Report) {
     defaults_decode::check(source, report);
     effects_resolve::check(source, report);
     arguments_parse::check(source, report);
+    variables_readable::check(source, report);
     docs_complete::check(source, report);
 }

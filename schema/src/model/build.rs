@@ -44,6 +44,7 @@ fn region(region: &source::Region) -> Region {
             .expect("defaults have been checked"),
         summary: region.summary.clone(),
         docs: region.docs.clone(),
+        variable: region.variable.clone(),
         effects: effects(&region.effects),
     }
 }
@@ -143,6 +144,7 @@ fn effect(effect: &source::Effect) -> Effect {
         source::Effect::Share(share) => Effect::Share {
             namespace: share.namespace,
         },
+        source::Effect::Fold(source::Fold {}) => Effect::Fold,
         source::Effect::ForEach(each) => Effect::ForEach {
             effects: effects(&each.effects),
         },

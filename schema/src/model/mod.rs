@@ -40,6 +40,8 @@ pub struct Region {
     pub summary: String,
     /// Help.
     pub docs: String,
+    /// The variable of the host that counts instead of what is stored.
+    pub variable: Option<String>,
     /// What the value does.
     pub effects: Vec<Effect>,
 }
@@ -157,6 +159,8 @@ pub enum Effect {
     Symlink { link: String, target: String },
     /// A namespace is kept.
     Share { namespace: Namespace },
+    /// Names are found in any case.
+    Fold,
     /// Once for every entry.
     ForEach { effects: Vec<Effect> },
     /// While all conditions hold.

@@ -20,6 +20,8 @@ pub enum Effect {
     Symlink(Symlink),
     /// A namespace of the host is kept instead of a new one.
     Share(Share),
+    /// Names of files are found in any case.
+    Fold(Fold),
     /// Effects once for every entry of a map or record of a list.
     ForEach(ForEach),
     /// Effects while all conditions given hold.
@@ -109,6 +111,11 @@ pub enum Namespace {
     /// Control groups.
     Cgroup,
 }
+
+/// The root that all instances share is shown case-insensitively. Needs FUSE.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fold {}
 
 /// Effects once for every entry of a map (`{key}`, `{value}`) or record of a list (`{field}`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

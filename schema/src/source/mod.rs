@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use action::{Action, ActionVerb, Argument, ArgumentKind};
-pub use effect::{Bind, Effect, ForEach, Missing, Namespace, Setenv, Share, Symlink, Tmpfs, When};
+pub use effect::{
+    Bind, Effect, Fold, ForEach, Missing, Namespace, Setenv, Share, Symlink, Tmpfs, When,
+};
 pub(crate) use parse::{Source, parse};
 pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};
 

@@ -28,6 +28,10 @@ pub struct Region {
     pub summary: String,
     /// What the command's help and the book say.
     pub docs: String,
+    /// A variable of the host, starting with `FIM_`, whose value counts instead of the stored one for one start: `on`, `1`,
+    /// `off` or `0` of a flag, the name of a choice, names of bits separated by commas, a text.
+    #[serde(default)]
+    pub variable: Option<String>,
     /// What the value does to the container when it starts.
     #[serde(default)]
     pub effects: Vec<Effect>,

@@ -33,7 +33,7 @@ fn of_region(command: Command, name: &str, region: &RegionDecl) -> Command {
         .map(|verb| format!("{name} {}{}", verb.name, verb.takes.usage()));
     let command = command.override_usage(usages.collect::<Vec<_>>().join("\n       "));
     let verbs = verbs.iter().map(|decl| verb(name, decl));
-    with_verbs(command, verbs.collect()).after_help(names(&region.encoding))
+    with_verbs(command, verbs.collect()).after_help(after(region))
 }
 
 fn of_action(command: Command, name: &str, action: &'static ActionDecl) -> Command {
@@ -169,7 +169,17 @@ fn usage(command: &str, arguments: &[Argument]) -> String {
     format!("{command}{}", words.collect::<String>())
 }
 
-/// The names that an encoding knows, for the end of the help.
+/// The end of the help: the names that can be typed, and the variable that counts instead of what is stored.
+fn after(region: &RegionDecl) -> String {
+    let variable = region.variable.map(|variable| {
+        format!("Environment:\n  {variable}  counts instead of what is stored, for one start")
+    });
+    let names = Some(names(&region.encoding)).filter(|names| !names.is_empty());
+    let parts: Vec<String> = names.into_iter().chain(variable).collect();
+    parts.join("\n\n")
+}
+
+/// The names that an encoding knows.
 fn names(encoding: &Encoding) -> String {
     let names: Vec<(&str, &str)> = match encoding {
         Encoding::Bits(decl) => {

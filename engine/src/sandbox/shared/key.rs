@@ -11,13 +11,15 @@ use sha2::{Digest, Sha256};
 use crate::plan::{IdMap, LayerSource, Plan};
 
 /// Version of what supervisors say to each other.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// Which of the choices of a root the caller made for this start alone, by a `FIM_*` variable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Explicit {
     /// The layers.
     pub layers: bool,
+    /// Whether names are found in any case.
+    pub casefold: bool,
 }
 
 /// The choices of a root.
@@ -29,6 +31,9 @@ pub struct Key {
     layers: String,
     /// Which ids of the host the ids of the root are.
     ids: String,
+    /// Whether names are found in any case.
+    #[serde(default)]
+    casefold: bool,
 }
 
 /// How a running root differs from what is asked for.
@@ -37,7 +42,7 @@ pub enum Difference {
     /// It is the very same.
     None,
     /// In something that is stored and was changed meanwhile: what it is, for a sentence.
-    Stored(&'static str),
+    Stored(String),
     /// In something that this start asks for by itself.
     Explicit(&'static str),
     /// So much that nothing can be shared.
@@ -54,6 +59,7 @@ impl Key {
                 IdMap::Single { uid, .. } => format!("the one of uid {uid}"),
                 IdMap::Range { first, .. } => format!("those from {first} on"),
             },
+            casefold: plan.is_folded(),
         }
     }
 
@@ -64,6 +70,7 @@ impl Key {
             protocol: PROTOCOL,
             layers: layers.into(),
             ids: "x".into(),
+            casefold: false,
         }
     }
 
@@ -75,10 +82,22 @@ impl Key {
         if self.ids != running.ids {
             return Difference::Foreign("other ids");
         }
-        match (self.layers == running.layers, explicit.layers) {
-            (true, _) => Difference::None,
-            (false, true) => Difference::Explicit("layers"),
-            (false, false) => Difference::Stored("layers"),
+        let choices = [
+            ("layers", self.layers == running.layers, explicit.layers),
+            (
+                "case folding",
+                self.casefold == running.casefold,
+                explicit.casefold,
+            ),
+        ];
+        let differing = || choices.iter().filter(|(_, same, _)| !same);
+        if let Some((what, ..)) = differing().find(|(.., explicit)| *explicit) {
+            return Difference::Explicit(what);
+        }
+        let stored: Vec<&str> = differing().map(|(what, ..)| *what).collect();
+        match stored.as_slice() {
+            [] => Difference::None,
+            names => Difference::Stored(names.join(" and ")),
         }
     }
 }
@@ -103,9 +122,19 @@ fn digest(layers: &[LayerSource]) -> String {
 mod tests {
     use super::*;
 
+    fn folded(layers: &str) -> Key {
+        Key {
+            casefold: true,
+            ..Key::test(layers)
+        }
+    }
+
     #[test]
     fn what_differs_is_named_with_who_asked_for_it() {
-        let asked = Explicit { layers: true };
+        let asked = Explicit {
+            layers: true,
+            casefold: false,
+        };
         let stored = Explicit::default();
         assert_eq!(
             Key::test("a").differs_from(&Key::test("a"), asked),
@@ -117,7 +146,28 @@ mod tests {
         );
         assert_eq!(
             Key::test("a").differs_from(&Key::test("b"), stored),
-            Difference::Stored("layers")
+            Difference::Stored("layers".into())
+        );
+        assert_eq!(
+            Key::test("a").differs_from(&folded("b"), stored),
+            Difference::Stored("layers and case folding".into())
+        );
+        assert_eq!(
+            folded("a").differs_from(&Key::test("a"), asked),
+            Difference::Stored("case folding".into())
+        );
+        let folding = Explicit {
+            layers: false,
+            casefold: true,
+        };
+        assert_eq!(
+            Key::test("b").differs_from(&folded("a"), folding),
+            Difference::Explicit("case folding"),
+            "what is asked for comes before what is stored"
+        );
+        assert_eq!(
+            Key::test("b").differs_from(&Key::test("a"), folding),
+            Difference::Stored("layers".into())
         );
         let newer = Key {
             protocol: PROTOCOL + 1,

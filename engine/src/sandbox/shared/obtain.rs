@@ -147,12 +147,11 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
             let built = await_root(plan, &ours, builder);
             // It ends by itself, and at once: what it built is the supervisor's now.
             let _ = waitpid(builder, None);
-            let (user, mounts) = built?;
+            let built = built?;
             Ok(SharedRoot {
-                user,
-                mounts,
-                servers,
+                servers: servers.into_iter().chain(built.servers).collect(),
                 lease,
+                ..built
             })
         }
     }
@@ -187,7 +186,8 @@ fn serve(plan: &Plan, context: &Context<'_>) -> Result<(Option<Channel>, Vec<Own
     }
 }
 
-fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<(OwnedFd, OwnedFd), Failure> {
+/// The root, with those servers that the builder started.
+fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<SharedRoot, Failure> {
     if let IdMap::Range { first, count } = plan.identity.map {
         identity::map_outer_range(builder, first, count)
             .attempting(|| format!("give the container the ids from {first} on"))?;
@@ -199,7 +199,16 @@ fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<(OwnedFd, 
         .receive()
         .attempting(|| "hear from the builder".into())?
     {
-        Some(Message::Root { user, mounts }) => Ok((user, mounts)),
+        Some(Message::Root {
+            user,
+            mounts,
+            servers,
+        }) => Ok(SharedRoot {
+            user,
+            mounts,
+            servers,
+            lease: None,
+        }),
         Some(Message::Failed { code, text }) => Err(Failure { code, text }),
         _ => Err(Failure::ours(
             "the container's root could not be built: the process that builds it was killed",
