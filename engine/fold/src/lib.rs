@@ -80,10 +80,17 @@ impl Serving {
 /// Serves the directory `root` on an opened `/dev/fuse` descriptor that is mounted by somebody else, with
 /// `default_permissions` and `allow_other`; answers after the handshake, for which it waits.
 ///
-/// The calling process should do nothing else: its limit of open descriptors is raised as far as it may be, and its file
-/// mode mask is irrelevant because modes are set after creation. It must be in the user namespace of the mount, so
-/// that ids mean the same, with the capabilities to give files away (`CAP_CHOWN`) unless only its own ids occur; it must
-/// be in the pid namespace of the mount and see its `/proc`.
+/// The calling process should do nothing else. What it needs:
+///
+/// - The user namespace of the mount, so that ids mean the same, and in it `CAP_CHOWN`, `CAP_DAC_OVERRIDE`, `CAP_FOWNER` and
+///   `CAP_FSETID`, to do what the kernel has allowed the programs; `CAP_MKNOD` and `CAP_SETFCAP` for what they create with
+///   these.
+/// - `CAP_SYS_PTRACE` in that namespace, the pid namespace of the mount and its `/proc`: a rename that changes only the case
+///   is recognized by the system call that a program is in. Without these it changes nothing.
+/// - Descriptors: the limit is raised as far as it may be. One is open for each file that programs have open.
+///
+/// The mask of modes does not matter: modes are set after creation. Mounts below `root` that this process sees are shown
+/// as well.
 ///
 /// # Errors
 /// When `/proc` is not that of this process, when the handshake fails, or when a thread cannot be started.

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use common::{Folded, errno, in_namespaces, names, with_all_ids};
+use common::{Folded, errno, in_namespaces, names, overlay, with_all_ids};
 use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{Whence, lseek64};
@@ -256,37 +256,11 @@ fn a_path_is_found_while_the_case_of_its_directories_changes() {
 fn an_overlay_is_shown_and_copied_up() {
     in_namespaces("an_overlay_is_shown_and_copied_up", || {
         let folded = Folded::prepared(|below| {
-            let stage = tempfile::tempdir().unwrap();
-            let stage = stage.keep();
-            mount(
-                Some("tmpfs"),
-                &stage,
-                Some("tmpfs"),
-                MsFlags::empty(),
-                None::<&str>,
-            )
-            .unwrap();
-            for name in ["lower/Etc", "upper", "work"] {
-                fs::create_dir_all(stage.join(name)).unwrap();
-            }
-            fs::write(stage.join("lower/Etc/Config"), "lower").unwrap();
-            fs::hard_link(
-                stage.join("lower/Etc/Config"),
-                stage.join("lower/Etc/Second"),
-            )
-            .unwrap();
-            let options = format!(
-                "lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work,userxattr",
-                stage.display()
-            );
-            mount(
-                Some("overlay"),
-                below,
-                Some("overlay"),
-                MsFlags::empty(),
-                Some(&options[..]),
-            )
-            .unwrap();
+            overlay(below, |lower| {
+                fs::create_dir(lower.join("Etc")).unwrap();
+                fs::write(lower.join("Etc/Config"), "lower").unwrap();
+                fs::hard_link(lower.join("Etc/Config"), lower.join("Etc/Second")).unwrap();
+            });
         });
         let path = folded.at("etc/CONFIG");
         let reader = File::open(&path).unwrap();
@@ -315,7 +289,7 @@ fn an_overlay_is_shown_and_copied_up() {
         fs::rename(folded.at("etc/config"), folded.at("etc/CONFIG")).unwrap();
         fs::remove_file(folded.at("ETC/Second")).unwrap();
         assert_eq!(names(&folded.at("Etc")), common::set(&["CONFIG"]));
-        nix::mount::umount2(&folded.at(""), nix::mount::MntFlags::MNT_DETACH).unwrap();
+        folded.end();
     });
 }
 

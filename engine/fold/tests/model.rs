@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use common::{Folded, errno, in_namespaces};
+use common::{Folded, errno, in_namespaces, overlay};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 const DIRECTORIES: [&str; 3] = ["", "One", "Two"];
@@ -252,7 +252,12 @@ fn random_changes_in_random_cases_do_what_the_model_does() {
         || {
             for seed in [1, 2, 3] {
                 let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed);
-                let folded = Folded::new();
+                // Over a plain directory, then over the kernel's overlay.
+                let folded = Folded::prepared(|below| {
+                    if seed == 3 {
+                        overlay(below, |_| ());
+                    }
+                });
                 for directory in &DIRECTORIES[1..] {
                     fs::create_dir(folded.at(directory)).unwrap();
                 }

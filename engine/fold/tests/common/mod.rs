@@ -143,9 +143,30 @@ impl Folded {
 
 impl Drop for Folded {
     fn drop(&mut self) {
-        // After a failed test.
-        let _ = umount2(self.view.path(), MntFlags::MNT_DETACH);
+        // After a failed test, and what the test has mounted below: temporary directories can be removed then.
+        for path in [self.view.path(), self.below(), &self.below().join("stage")] {
+            let _ = umount2(path, MntFlags::MNT_DETACH);
+        }
     }
+}
+
+/// Mounts an overlay on a directory, in memory, over a lower directory that `fill` has filled.
+pub fn overlay(on: &Path, fill: impl FnOnce(&Path)) {
+    // It goes when the namespace does; the empty directory that it was on, with the temporary directory.
+    let stage = on.join("stage");
+    fs::create_dir(&stage).unwrap();
+    let none = None::<&str>;
+    mount(Some("tmpfs"), &stage, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    for name in ["lower", "upper", "work"] {
+        fs::create_dir(stage.join(name)).unwrap();
+    }
+    fill(&stage.join("lower"));
+    let options = format!(
+        "lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work,userxattr",
+        stage.display()
+    );
+    let overlay = Some("overlay");
+    mount(overlay, on, overlay, MsFlags::empty(), Some(&options[..])).unwrap();
 }
 
 /// The names in a directory, as text.
