@@ -41,7 +41,7 @@ pub(crate) enum Way {
 pub(crate) enum Seen {
     /// This node; it counts one lookup more.
     Node(u64),
-    /// Perhaps another name of this node: see whether it still has this key, then say so to [`Nodes::settle`].
+    /// Perhaps another name of this node: see whether it still has this key, then say so to [`super::Nodes::settle`].
     Perhaps(u64),
 }
 
