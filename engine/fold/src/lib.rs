@@ -71,9 +71,16 @@ impl Serving {
     /// # Errors
     /// When the server ended for another reason.
     pub fn join(self) -> io::Result<()> {
-        self.thread
+        let result = self
+            .thread
             .join()
-            .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+            .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
+        match result {
+            // A thread that had a request in its hands meanwhile is told so in this way, and not by ENODEV
+            // (`fuse_dev_do_read` in fs/fuse/dev.c).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            result => result,
+        }
     }
 }
 

@@ -100,7 +100,12 @@ impl Serving {
             .thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
-        result.map_err(ServeError::Ended)
+        match result {
+            // A thread that had a request in its hands meanwhile is told so in this way, and not by ENODEV
+            // (`fuse_dev_do_read` in fs/fuse/dev.c).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            result => result.map_err(ServeError::Ended),
+        }
     }
 }
 
