@@ -303,7 +303,7 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_left_and_the_next_start_work
     for who in everybody() {
         let place = folding(who);
         let mut chance = Chance(11);
-        for round in 0..40 {
+        for round in 0..12 {
             let instances: Vec<_> = (0..1 + round % 3)
                 .map(|_| Running::spawned(place.image(&["fim-exec", "bash", "-c", BUSY])))
                 .collect();
