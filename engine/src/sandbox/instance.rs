@@ -18,20 +18,22 @@ use super::{die_with_parent, kernel, refusal};
 use crate::plan::Plan;
 use crate::sys::{Fork, fork, fork_sibling};
 
-/// Forks the process that enters `root` and answers its pid. The instance talks over `channel`. `image` is the image
-/// file, in which the tools begin at `tools_offset`.
+/// Forks the process that enters `root`; answers its pid and the way to the instance. `image` is the image file, in which
+/// the tools begin at `tools_offset`.
 ///
 /// # Errors
 /// When there can be no further process.
 pub fn enter(
     plan: &Plan,
     root: &SharedRoot,
-    channel: Channel,
     (image, tools_offset): (File, u64),
-) -> Result<Pid, Failure> {
+) -> Result<(Pid, Channel), Failure> {
+    let (ours, channel) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
     match fork().attempting(|| "start a process".into())? {
-        Fork::Parent(entering) => Ok(entering),
+        Fork::Parent(entering) => Ok((entering, ours)),
         Fork::Child => {
+            // The supervisor alone may have its end: that it is closed is how the instance knows that the supervisor is gone.
+            drop(ours);
             let code = match join(plan, root) {
                 Ok(Fork::Parent(first)) => {
                     u8::from(channel.send(&Message::Started(first)).is_err())

@@ -33,7 +33,6 @@ mod signals;
 mod spelling;
 mod supervise;
 
-use channel::Channel;
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
 pub use kernel::{Kernel, RootKernel, build, run};
@@ -74,10 +73,9 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     let obtained = shared::obtain(plan, &context)?;
     // Before the fork: the end of a child that ends at once must not be missed.
     let signals = signals::block().attempting(|| "block signals".into())?;
-    let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
     let image = (context.image, context.tools_offset);
-    let entering = instance::enter(plan, &obtained.root, theirs, image)?;
-    supervise::supervise(&obtained, entering, &ours, &signals)
+    let (entering, channel) = instance::enter(plan, &obtained.root, image)?;
+    supervise::supervise(&obtained, entering, &channel, &signals)
 }
 
 /// A process ends when its parent does, however that ends: the supervisor's children with the supervisor.
