@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flatimage_layer::{Layer, probe};
 
+use crate::data::changes::LAYERS;
 use crate::host::Host;
 use crate::plan::LayerSource;
 
@@ -85,19 +86,31 @@ pub fn external_layers(host: &Host, data: &Path, warn: &dyn Fn(&str)) -> Vec<Lay
                 vec![path.to_owned()]
             }
         });
-    listed
-        .chain(files_of(&data.join("layers")))
+    let listed = listed.filter_map(|path| whole_or_left_out(&path, warn));
+    let own = data_layers(data, warn).into_iter().map(|(_, layer)| layer);
+    listed.chain(own).collect()
+}
+
+/// The layers of the data directory, lowest first, and the names that they have in it.
+pub fn data_layers(data: &Path, warn: &dyn Fn(&str)) -> Vec<(PathBuf, LayerSource)> {
+    let files = files_of(&data.join(LAYERS)).into_iter();
+    files
         .filter_map(|path| {
-            whole_file(&path)
-                .inspect_err(|reason| {
-                    warn(&format!(
-                        "the layer {} is left out: {reason}",
-                        path.display()
-                    ));
-                })
-                .ok()
+            let layer = whole_or_left_out(&path, warn)?;
+            Some((path, layer))
         })
         .collect()
+}
+
+fn whole_or_left_out(path: &Path, warn: &dyn Fn(&str)) -> Option<LayerSource> {
+    whole_file(path)
+        .inspect_err(|reason| {
+            warn(&format!(
+                "the layer {} is left out: {reason}",
+                path.display()
+            ));
+        })
+        .ok()
 }
 
 /// The layer that a file is, as far as its first bytes tell.

@@ -54,6 +54,41 @@ fn a_commit_to_the_image_or_to_the_data_directory_changes_nothing_that_is_seen()
 }
 
 #[test]
+fn a_commit_to_the_image_takes_the_layers_of_the_data_directory_along() {
+    for who in everybody() {
+        let place = with_layer(who);
+        let remake = |number: u32| {
+            let script = format!(
+                "cd /t; rm -r remade; mkdir remade; echo {number} | tee kept > remade/{number}; \
+                 [ ! -e gone ] || rm gone"
+            );
+            root(&place, &script);
+            snapshot(&place)
+        };
+        let mut seen = String::new();
+        for (number, to) in ["layer", "layer", "binary", "layer"].iter().enumerate() {
+            seen = remake(number as u32);
+            place.succeed(&["fim-layer", "commit", to]);
+            assert_eq!(snapshot(&place), seen, "{number}");
+        }
+        let layers = place.data().join("layers");
+        assert_eq!(fs::read_dir(&layers).unwrap().count(), 1);
+        // A broken file is stacked by no start, and stays.
+        fs::write(layers.join("layer-9.layer"), "no layer").unwrap();
+        let ran = place.run(&["fim-layer", "commit", "binary"]);
+        assert_eq!(ran.code, 0);
+        assert!(ran.err.contains("layer-9.layer is left out"), "{ran:?}");
+        let left = fs::read_dir(&layers).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["layer-9.layer"]);
+        fs::remove_file(layers.join("layer-9.layer")).unwrap();
+        assert_eq!(snapshot(&place), seen);
+        assert!(verified(&place).iter().all(|part| part["ok"] == true));
+        place.assert_clean();
+    }
+}
+
+#[test]
 fn a_commit_to_a_file_has_all_changes_and_replaces_nothing() {
     for who in everybody() {
         let place = with_layer(who);
@@ -218,8 +253,12 @@ fn a_commit_that_is_killed_at_any_moment_loses_nothing_and_brings_nothing_back()
         for number in 1..21 {
             change(number);
             let before = snapshot(&place);
-            let to = ["binary", "layer"][number as usize % 2];
-            unfinished += usize::from(!kill_commit(&place, to, &mut random, life));
+            let to = ["binary", "layer"][random.below(2) as usize];
+            // Some that end well one after the other, too.
+            match number % 5 < 2 {
+                true => drop(place.succeed(&["fim-layer", "commit", to])),
+                false => unfinished += usize::from(!kill_commit(&place, to, &mut random, life)),
+            }
             assert_eq!(snapshot(&place), before, "{who:?} {number}");
             assert!(!place.data().join("root.committed").exists());
         }

@@ -1,7 +1,7 @@
 //! `fim-layer commit`: what programs changed becomes a layer.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use super::{Session, warn};
 use crate::commit::{Changes, pack_changes};
 use crate::data::changes::{LAYERS, UNFINISHED};
 use crate::data::{self, Exclusive, ids};
+use crate::image::data_layers;
 use crate::sandbox::{Failure, plain};
 
 /// Where the layer goes.
@@ -78,10 +79,10 @@ impl Session {
                 location.display()
             ))
         })?;
-        if !committed {
+        let Some(moved) = committed else {
             return nothing(&target);
-        }
-        data.set_aside().map_err(|error| {
+        };
+        data.remove_layers(&moved).and_then(|()| data.set_aside()).map_err(|error| {
             Failure::ours(format!(
                 "the layer is made, and the changes, which it has as well, could not be taken away: {error}"
             ))
@@ -93,48 +94,77 @@ impl Session {
         Ok(0)
     }
 
-    /// Packs the changes to their place. False when there are none.
-    fn commit(&self, data: &Exclusive, target: &Target<'_>, level: u8) -> Result<bool, Failure> {
-        let changes = match data.changes()? {
-            Some(changes) => changes,
-            None => return Ok(false),
-        };
+    /// Packs the changes to their place. Answers which layers of the data directory are in the image now, the lowest
+    /// first; `None` when there was nothing to do.
+    fn commit(
+        &self,
+        data: &Exclusive,
+        target: &Target<'_>,
+        level: u8,
+    ) -> Result<Option<Vec<PathBuf>>, Failure> {
         let path = &data.directory.path;
         let unfinished = match target {
             Target::File(path) => Unfinished::beside(path),
             Target::Binary | Target::Layer => Unfinished::in_directory(path, UNFINISHED),
         };
         let mut unfinished = unfinished.map_err(|error| cannot(&plain(&error)))?;
-        let map = ids::of_caller();
-        let packed = shown_progress(|progress| {
-            pack_changes(&changes, &map, unfinished.file(), level, progress)
-        });
-        if packed.map_err(|reason| cannot(&reason))? == Changes::None {
-            return Ok(false);
-        }
-        match target {
-            Target::Binary => self.append_committed(&unfinished)?,
-            Target::Layer => {
+        let packed = match data.changes()? {
+            Some(changes) => {
+                let map = ids::of_caller();
+                let file = unfinished.file();
+                shown_progress(|progress| pack_changes(&changes, &map, file, level, progress))
+                    .map_err(|reason| cannot(&reason))?
+            }
+            None => Changes::None,
+        };
+        match (target, packed) {
+            (Target::Binary, _) => {
+                let changes = (packed == Changes::Packed).then_some(unfinished.file());
+                return self.append_committed(path, changes);
+            }
+            (_, Changes::None) => return Ok(None),
+            (Target::Layer, _) => {
                 let place = next_layer(path).map_err(|error| cannot(&plain(&error)))?;
                 unfinished
                     .place(&place)
                     .map_err(|error| cannot(&plain(&error)))?;
             }
-            Target::File(path) => unfinished.place(path).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => exists(path),
-                _ => cannot(&plain(&error)),
-            })?,
+            (Target::File(path), _) => {
+                unfinished.place(path).map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => exists(path),
+                    _ => cannot(&plain(&error)),
+                })?;
+            }
         }
-        Ok(true)
+        Ok(Some(Vec::new()))
     }
 
-    fn append_committed(&self, unfinished: &Unfinished) -> Result<(), Failure> {
-        let mut layer = unfinished.file();
-        // The process that wrote it and this one share the position in the file.
-        let size = layer.rewind().and_then(|()| layer.metadata());
-        let size = size.map_err(|error| cannot(&plain(&error)))?.len();
-        self.append_layer(layer, size)
-            .map_err(|failure| cannot(&failure.text))
+    /// Appends the changes, and before them the layers of the data directory: these are stacked on those of the image,
+    /// and would hide what is newer than they are.
+    fn append_committed(
+        &self,
+        data: &Path,
+        changes: Option<&File>,
+    ) -> Result<Option<Vec<PathBuf>>, Failure> {
+        let words = |error: io::Error| cannot(&plain(&error));
+        let mut moved = Vec::new();
+        let mut layers = Vec::new();
+        for (name, layer) in data_layers(data, &warn) {
+            layers.push((File::open(&layer.path).map_err(words)?, layer.size));
+            moved.push(name);
+        }
+        let mut appended: Vec<_> = layers.iter().map(|(file, size)| (file, *size)).collect();
+        if let Some(mut changes) = changes {
+            // The process that wrote it and this one share the position in the file.
+            changes.rewind().map_err(words)?;
+            appended.push((changes, changes.metadata().map_err(words)?.len()));
+        }
+        if appended.is_empty() {
+            return Ok(None);
+        }
+        self.append_layers(&appended)
+            .map_err(|failure| cannot(&failure.text))?;
+        Ok(Some(moved))
     }
 }
 
@@ -164,7 +194,7 @@ fn next_layer(data: &Path) -> io::Result<PathBuf> {
         _ => {}
     }
     // The name of the directory must last as long as what is put into it.
-    fs::File::open(data)?.sync_all()?;
+    File::open(data)?.sync_all()?;
     let mut next: u64 = 0;
     for entry in fs::read_dir(&layers)? {
         if let Some(number) = number_of(&entry?.file_name()) {

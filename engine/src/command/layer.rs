@@ -62,7 +62,7 @@ impl Session {
                 plain(&error)
             ))
         })?;
-        self.append_layer(&layer, source.size)
+        self.append_layers(&[(&layer, source.size)])
             .map(|()| 0)
             .map_err(|failure| {
                 let text = failure.text;
@@ -70,18 +70,20 @@ impl Session {
             })
     }
 
-    /// Appends the layer that the `size` bytes of `layer` are.
+    /// Appends layers, the lowest first, and how many bytes each has.
     ///
     /// The region `layers` is the truth about how far the file counts. It is written last, so
-    /// that an append that is cut off leaves the layers as they were; the next one begins where
+    /// that an append that is cut off leaves the layers as they were, all or none; the next one begins where
     /// they end.
-    pub(super) fn append_layer(&self, mut layer: &File, size: u64) -> Result<(), Failure> {
-        // Whole before the image is touched. It also brings the layer into memory, so that what follows is short.
-        verify(layer, 0, size, Checksums::Fast)
-            .map_err(|error| Failure::ours(format!("it is no whole layer: {error}")))?;
+    pub(super) fn append_layers(&self, layers: &[(&File, u64)]) -> Result<(), Failure> {
+        for (layer, size) in layers {
+            // Whole before the image is touched. It also brings the layer into memory, so that what follows is short.
+            verify(layer, 0, *size, Checksums::Fast)
+                .map_err(|error| Failure::ours(format!("it is no whole layer: {error}")))?;
+        }
         let mut locked = self.store.lock()?;
-        let Layers { count, end } = stored(&locked)?;
-        let start = self.image.layers_offset + end;
+        let mut record = stored(&locked)?;
+        let start = self.image.layers_offset + record.end;
         if self
             .file()?
             .metadata()
@@ -92,14 +94,16 @@ impl Session {
                 "the image is cut off inside of its layers; restore it from a copy",
             ));
         }
-        append(&locked, start, size, &mut layer).inspect_err(|_| {
-            // Beyond what counts; gone at the next append at the latest.
-            let _ = locked.writer().map(|writer| writer.set_len(start));
-        })?;
-        let record = Layers {
-            count: count + 1,
-            end: end + 8 + size,
-        };
+        for (layer, size) in layers {
+            let at = self.image.layers_offset + record.end;
+            append(&locked, at, *size, layer).inspect_err(|_| {
+                // Beyond what counts; gone at the next append at the latest.
+                let _ = locked.writer().map(|writer| writer.set_len(start));
+            })?;
+            record.count += 1;
+            record.end += 8 + *size;
+        }
+        locked.sync()?;
         Ok(locked.write(declared::LAYERS, &Value::Record(Some(record.into())))?)
     }
 
@@ -127,12 +131,7 @@ fn stored(locked: &Locked<'_>) -> Result<Layers, Failure> {
     Ok(layers.flatten().unwrap_or(Layers { count: 0, end: 0 }))
 }
 
-fn append(
-    locked: &Locked<'_>,
-    start: u64,
-    size: u64,
-    layer: &mut impl Read,
-) -> Result<(), Failure> {
+fn append(locked: &Locked<'_>, start: u64, size: u64, mut layer: &File) -> Result<(), Failure> {
     let words = |error: io::Error| Failure::ours(plain(&error));
     // The rest of an append that was cut off must not lie behind the new end.
     let writer = locked.writer()?;
@@ -155,7 +154,7 @@ fn append(
             .map_err(words)?;
         done += wanted as u64;
     }
-    Ok(locked.sync()?)
+    Ok(())
 }
 
 fn pack_to(source: &Path, target: &Path, level: u8) -> Result<(), String> {

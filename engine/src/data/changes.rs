@@ -10,6 +10,11 @@
 //!    which is the same again.
 //! 4. What was `U`, now `root.committed`, is removed. No start ever stacks it, so half of it is as good as none.
 //!
+//! When `C` goes to the image, the layers of the data directory, `D1` to `Dn`, which are stacked above it, go there first, in
+//! the same append: `L`, `D1` to `Dn`, `C`, then `D1` to `Dn` again, and `U`. That shows the same files for the reason in 2.
+//! Then they are removed from the directory, the lowest first, each synced: what `Dk` to `Dn` and `U` do not decide is
+//! decided in the image by the very same entries. Removed in another order, an old file would hide a newer one.
+//!
 //! To remove `U` in its place would not do: an opaque directory whose files are gone already hides those of `C`.
 //! What is left of step 4 is garbage at any time, and removed by the next start or commit.
 
@@ -18,7 +23,7 @@ use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{RenameFlags, renameat2};
 
@@ -96,12 +101,31 @@ impl Exclusive {
         }
     }
 
+    /// Removes layers of the directory that are in the image: `paths`, the lowest first.
+    ///
+    /// # Errors
+    /// The first that cannot be removed; those above it then stay as well.
+    pub fn remove_layers(&self, paths: &[PathBuf]) -> Result<(), DataError> {
+        let layers = self.directory.path.join(LAYERS);
+        paths
+            .iter()
+            .try_for_each(|path| {
+                fs::remove_file(path)?;
+                // A crash must not bring back one of them and not those above it.
+                File::open(&layers)?.sync_all()
+            })
+            .map_err(|error| self.directory.unusable(error))
+    }
+
     /// Takes the changes away, in one step: the next start finds none. [`Directory::settle`] then frees their space.
     ///
     /// # Errors
     /// When they cannot be taken away; they are then all there.
     pub fn set_aside(&self) -> Result<(), DataError> {
         self.directory.settle()?;
+        if self.changes()?.is_none() {
+            return Ok(());
+        }
         self.exchange()
             .map_err(|error| self.directory.unusable(error))
     }
@@ -129,9 +153,7 @@ impl Exclusive {
     /// # Errors
     /// When something stays: what is not the caller's, a mount, or a file that is not of an image's making.
     pub fn purge(self) -> Result<(), DataError> {
-        if self.changes()?.is_some() {
-            self.set_aside()?;
-        }
+        self.set_aside()?;
         let directory = self.directory.opened()?;
         for name in OURS {
             self.directory.remove(&directory, name)?;
