@@ -29,6 +29,7 @@ pub fn generated() -> Vec<Generated> {
     let files = [
         ("schema/reserved.schema.json", json_schema()),
         ("book/src/reference/commands.md", pages::commands()),
+        ("book/src/reference/filter.md", pages::filter()),
         ("book/src/reference/permissions.md", pages::permissions()),
         ("book/src/reference/regions.md", pages::regions()),
     ];

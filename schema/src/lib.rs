@@ -6,6 +6,7 @@
 mod checks;
 mod encode;
 pub mod json_schema;
+pub mod machine;
 pub mod model;
 mod name;
 mod nearest;

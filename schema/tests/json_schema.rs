@@ -73,6 +73,17 @@ impl Schema {
                         self.node(part, value, at, found);
                     }
                 }
+                "anyOf" => {
+                    let mut parts = rule.as_array().expect("a list").iter().map(|part| {
+                        let mut inner = Vec::new();
+                        self.node(part, value, at, &mut inner);
+                        inner
+                    });
+                    let first = parts.next().unwrap_or_default();
+                    if !first.is_empty() && !parts.any(|inner| inner.is_empty()) {
+                        found.extend(first);
+                    }
+                }
                 "oneOf" => {
                     let fitting = rule.as_array().expect("a list").iter().filter(|choice| {
                         let mut inner = Vec::new();

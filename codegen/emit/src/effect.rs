@@ -1,5 +1,6 @@
 //! Effects as tables.
 
+use flatimage_schema::Name;
 use flatimage_schema::model::{Access, Condition, Effect, Missing, Namespace};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -30,6 +31,11 @@ fn one(effect: &Effect) -> TokenStream {
             quote!(Share { namespace: #namespace })
         }
         Effect::Fold => quote!(Fold),
+        Effect::Allow { rules } => {
+            let rules = rules.iter().map(Name::as_str);
+            quote!(Allow { rules: &[#(#rules),*] })
+        }
+        Effect::Unmask { target } => quote!(Unmask { target: #target }),
         Effect::ForEach { effects } => {
             let effects = emit(effects);
             quote!(ForEach { effects: #effects })

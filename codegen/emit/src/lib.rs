@@ -5,7 +5,9 @@
 //! very tables that this becomes.
 
 mod action;
+mod bpf;
 mod effect;
+mod filter;
 mod layout;
 mod region;
 mod typed;
@@ -21,11 +23,13 @@ pub fn expand(model: &Model) -> TokenStream {
     let regions = region::emit(model);
     let types = typed::emit(model);
     let actions = action::emit(model);
+    let filter = filter::emit(model);
     quote! {
         #layout
         #regions
         #types
         #actions
+        #filter
     }
 }
 

@@ -33,6 +33,23 @@ fn item(effect: &Effect, depth: usize) -> String {
             ),
             &[],
         ),
+        Effect::Allow { rules } => {
+            let rules: Vec<String> = rules
+                .iter()
+                .map(|rule| format!("[`{rule}`](filter.md#{rule})"))
+                .collect();
+            (
+                format!(
+                    "system calls that are denied otherwise: {}",
+                    rules.join(", ")
+                ),
+                &[],
+            )
+        }
+        Effect::Unmask { target } => (
+            format!("nothing below {} is hidden or made read-only", code(target)),
+            &[],
+        ),
         Effect::Fold => ("names of files are found in any case".to_owned(), &[]),
         Effect::ForEach { effects } => ("for every entry:".to_owned(), effects),
         Effect::When {

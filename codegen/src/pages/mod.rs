@@ -2,10 +2,12 @@
 
 mod commands;
 mod effects;
+mod filter;
 mod permissions;
 mod regions;
 
 pub use commands::commands;
+pub use filter::filter;
 pub use permissions::permissions;
 pub use regions::regions;
 

@@ -49,6 +49,16 @@ pub enum Active {
     },
     /// Names of files in the root are found in any case.
     Fold,
+    /// Rules of the filter of system calls do not hold.
+    Allow {
+        /// Their names.
+        rules: &'static [&'static str],
+    },
+    /// What is hidden or read-only by default at a path and below it stays as it is.
+    Unmask {
+        /// Path in the container; may hold `$NAME`.
+        target: String,
+    },
     /// The effects, when all conditions on the host hold. `Condition::Is` never occurs: it is already decided.
     When {
         /// All of these must hold.
@@ -196,6 +206,10 @@ impl<'a> Scope<'a> {
             },
             Effect::Share { namespace } => Active::Share { namespace },
             Effect::Fold => Active::Fold,
+            Effect::Allow { rules } => Active::Allow { rules },
+            Effect::Unmask { target } => Active::Unmask {
+                target: self.fill(target),
+            },
             Effect::ForEach { .. } | Effect::When { .. } => return None,
         })
     }

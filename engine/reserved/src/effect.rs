@@ -45,6 +45,16 @@ pub enum Effect {
     },
     /// Names of files in the root are found in any case.
     Fold,
+    /// Rules of the filter of system calls do not hold.
+    Allow {
+        /// Their names.
+        rules: &'static [&'static str],
+    },
+    /// What is hidden or read-only by default at a path and below it stays as it is.
+    Unmask {
+        /// Path in the container.
+        target: &'static str,
+    },
     /// The effects once for every entry of a map or record of a list.
     ForEach {
         /// What each brings.

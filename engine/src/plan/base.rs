@@ -95,12 +95,12 @@ pub fn filesystems() -> Vec<Step> {
 }
 
 /// The steps after those that settings cause: what is hidden or read-only. A path that a
-/// setting brought (`kept`) stays as the setting made it.
-pub fn restrictions(kept: &[PathBuf]) -> Vec<Step> {
+/// setting brought (`kept`) stays as the setting made it, and what is below one of `unmasked` as it is.
+pub fn restrictions(kept: &[PathBuf], unmasked: &[PathBuf]) -> Vec<Step> {
     let free = |path: &&&str| {
-        !kept
-            .iter()
-            .any(|target| target.as_path() == Path::new(path))
+        let path = Path::new(path);
+        !kept.iter().any(|target| target == path)
+            && !unmasked.iter().any(|target| path.starts_with(target))
     };
     let masked = MASKED.iter().filter(free).map(|path| Action::Mask {
         target: path.into(),

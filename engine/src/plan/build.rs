@@ -14,7 +14,7 @@ use super::effects::{Effects, Interpreter};
 use super::environment;
 use super::person::{Person, ROOT_HOME};
 use super::skeleton::Skeleton;
-use super::{Action, Exec, IdMap, LayerSource, Plan, RootAction, Step, Upper, Way};
+use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Step, Upper, Way};
 use crate::host::{Host, Kind};
 use crate::image::Image;
 use crate::tools::Tools;
@@ -138,6 +138,7 @@ pub fn build(
         layers: request.layers.clone(),
         root,
         steps,
+        filter: Filter::without(&effects.allowed),
         exec: Exec {
             program: command.next().unwrap_or_else(|| "bash".into()),
             arguments: command.collect(),
@@ -234,7 +235,7 @@ fn steps(
     let skeleton = skeleton(&mut mounts, host, person);
     let mut steps: Vec<Step> = person.accounts().actions().into_iter().map(step).collect();
     steps.extend(mounts);
-    steps.extend(base::restrictions(&brought));
+    steps.extend(base::restrictions(&brought, &effects.unmasked));
     steps.extend(system(request, effects));
     (root(host, request, skeleton, effects), steps)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flatimage_reserved::effect::Missing;
 
-use super::{Action, Exec, IdMap, Plan, RootAction, Step, Upper, Way};
+use super::{Action, Exec, IdMap, Opened, Plan, RootAction, Step, Upper, Way};
 
 impl Display for Plan {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
@@ -25,6 +25,10 @@ impl Display for Plan {
         }
         for step in &self.steps {
             writeln!(to, "{step}")?;
+        }
+        writeln!(to, "filter     {}", self.filter.rules.join(" "))?;
+        for Opened { rule, cause } in &self.filter.opened {
+            writeln!(to, "allowed    {rule}  # {cause}")?;
         }
         write!(to, "{}", self.exec)
     }

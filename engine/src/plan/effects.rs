@@ -22,6 +22,10 @@ pub struct Effects {
     pub shared: BTreeSet<&'static str>,
     /// What asks for names to be found in any case, if anything does.
     pub folded: Option<String>,
+    /// Rules of the filter of system calls that do not hold, and what asks for that.
+    pub allowed: BTreeMap<&'static str, String>,
+    /// Where nothing is hidden or made read-only.
+    pub unmasked: Vec<PathBuf>,
 }
 
 /// Turns active effects into steps, with the host's variables expanded.
@@ -88,6 +92,17 @@ impl Interpreter<'_> {
                 effects.shared.insert(namespace.name());
             }
             Active::Fold => self.fold(cause, effects)?,
+            Active::Allow { rules } => {
+                for rule in rules {
+                    effects
+                        .allowed
+                        .entry(rule)
+                        .or_insert_with(|| cause.to_owned());
+                }
+            }
+            Active::Unmask { target } => {
+                effects.unmasked.push(inside(&self.text(&target), cause)?);
+            }
             Active::When {
                 conditions,
                 effects: inner,

@@ -17,6 +17,7 @@ mod build;
 mod display;
 mod effects;
 mod environment;
+mod filter;
 mod person;
 mod skeleton;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests;
 
 pub use accounts::with_account;
 pub use build::{PlanError, ROOT_RANGE, Request, build};
+pub use filter::{Filter, Opened};
 
 /// Everything that a start does, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +41,8 @@ pub struct Plan {
     pub root: Vec<Step<RootAction>>,
     /// What is done inside the instance's own namespaces before the program is executed.
     pub steps: Vec<Step>,
+    /// The system calls that the program is denied.
+    pub filter: Filter,
     /// The program.
     pub exec: Exec,
 }

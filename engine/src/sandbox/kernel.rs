@@ -5,7 +5,7 @@
 //! and [`super::native::Native`]. Recording ones show in tests that nothing is done after a failure, at
 //! whichever call it happens.
 
-use crate::plan::{Exec, Identity, Plan, RootAction, Step};
+use crate::plan::{Exec, Filter, Identity, Plan, RootAction, Step};
 
 use super::failure::Failure;
 
@@ -42,6 +42,8 @@ pub trait Kernel {
     fn enter_root(&mut self) -> Result<(), Failure>;
     /// Gives up everything that the program must not have.
     fn restrict(&mut self, identity: &Identity, exec: &Exec) -> Result<(), Failure>;
+    /// Denies this process and all that it starts what the filter denies.
+    fn filter(&mut self, filter: &Filter) -> Result<(), Failure>;
     /// Executes the program and answers its exit code when it has ended.
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure>;
 }
@@ -58,6 +60,7 @@ pub fn run(plan: &Plan, kernel: &mut impl Kernel) -> Result<u8, Failure> {
     }
     kernel.enter_root()?;
     kernel.restrict(&plan.identity, &plan.exec)?;
+    kernel.filter(&plan.filter)?;
     kernel.execute(&plan.exec)
 }
 
@@ -97,6 +100,9 @@ mod tests {
         }
         fn restrict(&mut self, _: &Identity, _: &Exec) -> Result<(), Failure> {
             self.call("restrict")
+        }
+        fn filter(&mut self, _: &Filter) -> Result<(), Failure> {
+            self.call("filter")
         }
         fn execute(&mut self, _: &Exec) -> Result<u8, Failure> {
             self.call("execute").map(|()| 7)
@@ -138,6 +144,7 @@ mod tests {
                 cause: "default".into(),
             }],
             steps: vec![tmpfs("/a"), tmpfs("/b")],
+            filter: Filter::default(),
             exec: Exec {
                 program: "x".into(),
                 arguments: Vec::new(),
@@ -159,7 +166,7 @@ mod tests {
         let expected = [
             &["prepare"],
             &steps[..],
-            &["enter root", "restrict", "execute"],
+            &["enter root", "restrict", "filter", "execute"],
         ]
         .concat();
         assert_eq!(recorder.calls, expected);
@@ -181,7 +188,7 @@ mod tests {
 
     #[test]
     fn nothing_is_done_after_a_failure_at_whichever_call() {
-        for fails_at in 0..6 {
+        for fails_at in 0..7 {
             let mut recorder = Recorder {
                 calls: Vec::new(),
                 fails_at,

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use flatimage_reserved::declared::FILTER;
 use flatimage_reserved::effect::{Access, Missing};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, sethostname};
@@ -14,10 +15,10 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::kernel::Kernel;
 use super::{die_with_parent, identity, init, place, root};
-use crate::plan::{Action, Exec, IdMap, Identity, Plan, Step, with_account};
+use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step, with_account};
 use crate::sys::{
-    MountAttributes, bring_loopback_up, clone_tree, create_filesystem, join_new_session_keyring,
-    move_mount, set_attributes,
+    MountAttributes, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
+    join_new_session_keyring, move_mount, set_attributes,
 };
 use crate::tools;
 use crate::trace::trace;
@@ -324,6 +325,12 @@ impl Kernel for Native {
             true => Ok(()),
             false => Err(Failure::ours("the supervisor is gone")),
         }
+    }
+
+    fn filter(&mut self, filter: &Filter) -> Result<(), Failure> {
+        let program = FILTER.program(|rule| filter.rules.contains(&rule.name));
+        // Without a capability the kernel takes a filter only from a process with `no_new_privs` (seccomp(2)).
+        filter_calls(&program).attempting(|| "filter system calls".into())
     }
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {

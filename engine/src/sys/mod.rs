@@ -9,10 +9,12 @@
 )]
 
 mod capability;
+mod filter;
 mod mount;
 mod process;
 
 pub use capability::{Capabilities, drop_bounding_set, set_capabilities};
+pub use filter::filter_calls;
 pub use mount::{
     MountAttributes, Resolve, clone_tree, create_filesystem, move_mount, open_in, set_attributes,
 };

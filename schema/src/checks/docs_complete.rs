@@ -42,6 +42,9 @@ pub fn check(source: &Source, report: &mut Report) {
             Encoding::Flag | Encoding::Text(_) | Encoding::Map | Encoding::Blob => {}
         }
     }
+    for rule in &source.filter {
+        summary(report, &rule.path, &rule.item.summary);
+    }
     for placed in &source.actions {
         let (path, action) = (&placed.path, &placed.item);
         summary(report, path, &action.summary);

@@ -4,12 +4,17 @@ use crate::model::Access;
 use crate::model::build::access;
 use crate::nearest;
 use crate::report::Report;
-use crate::source::{Bind, Effect, Encoding, Field, FieldKind, Source, When};
+use crate::source::{Allow, Bind, Effect, Encoding, Field, FieldKind, Source, When};
 
 pub fn check(source: &Source, report: &mut Report) {
+    let rules: Vec<&str> = source
+        .filter
+        .iter()
+        .map(|rule| rule.item.name.as_str())
+        .collect();
     for placed in &source.regions {
         let (path, region) = (&placed.path, &placed.item);
-        let scope = Scope::of(&region.encoding);
+        let scope = Scope::of(&region.encoding, &rules);
         scope.each(report, &format!("{path}.effects"), &region.effects);
         match &region.encoding {
             Encoding::Bits(bits) => {
@@ -41,16 +46,19 @@ struct Scope<'a> {
     known: Vec<&'a str>,
     /// The fields of the record at hand.
     fields: &'a [Field],
+    /// The rules of the filter.
+    rules: &'a [&'a str],
     /// Inside a `for-each`.
     entry: bool,
 }
 
 impl<'a> Scope<'a> {
-    fn of(encoding: &'a Encoding) -> Self {
+    fn of(encoding: &'a Encoding, rules: &'a [&'a str]) -> Self {
         let mut scope = Scope {
             encoding,
             known: Vec::new(),
             fields: &[],
+            rules,
             entry: false,
         };
         match encoding {
@@ -88,6 +96,10 @@ impl<'a> Scope<'a> {
                 self.template(report, &format!("{path}.symlink.target"), &symlink.target);
             }
             Effect::Share(_) | Effect::Fold(_) => {}
+            Effect::Allow(allow) => self.allow(report, &format!("{path}.allow"), allow),
+            Effect::Unmask(unmask) => {
+                self.path(report, &format!("{path}.unmask.target"), &unmask.target);
+            }
             Effect::ForEach(each) => {
                 let path = format!("{path}.for-each");
                 match self.entry() {
@@ -100,6 +112,19 @@ impl<'a> Scope<'a> {
                 }
             }
             Effect::When(when) => self.when(report, &format!("{path}.when"), when),
+        }
+    }
+
+    fn allow(&self, report: &mut Report, path: &str, allow: &Allow) {
+        for (place, name) in allow.rules.iter().enumerate() {
+            if !self.rules.contains(&name.as_str()) {
+                let what = format!("unknown rule `{name}`");
+                report.add(
+                    &format!("{path}.rules[{place}]"),
+                    what,
+                    nearest::hint(name, self.rules),
+                );
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod choices_there;
 mod defaults_decode;
 mod docs_complete;
 mod effects_resolve;
+mod filter_sound;
 mod names_unique;
 mod names_well_formed;
 mod regions_disjoint;
@@ -25,6 +26,7 @@ pub fn all(source: &Source, report: &mut Report) {
     choices_there::check(source, report);
     defaults_decode::check(source, report);
     effects_resolve::check(source, report);
+    filter_sound::check(source, report);
     arguments_parse::check(source, report);
     variables_readable::check(source, report);
     docs_complete::check(source, report);

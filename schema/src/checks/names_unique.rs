@@ -59,6 +59,9 @@ pub fn check(source: &Source, report: &mut Report) {
             Encoding::Flag | Encoding::Text(_) | Encoding::Map | Encoding::Blob => {}
         }
     }
+    let rules = source.filter.iter();
+    let rules = rules.map(|rule| (format!("{}.name", rule.path), rule.item.name.as_str()));
+    unique(report, "rule", rules);
     for action in &source.actions {
         let verbs = action.item.verbs.iter().map(|verb| verb.name.as_str());
         let path = format!("{}.verbs", action.path);

@@ -46,6 +46,9 @@ pub fn check(source: &Source, report: &mut Report) {
             Encoding::Flag | Encoding::Text(_) | Encoding::Map | Encoding::Blob => {}
         }
     }
+    for rule in &source.filter {
+        formed(report, &format!("{}.name", rule.path), &rule.item.name);
+    }
     for action in &source.actions {
         let (path, action) = (&action.path, &action.item);
         formed(report, &format!("{path}.name"), &action.name);

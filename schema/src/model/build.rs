@@ -1,8 +1,8 @@
 //! A checked source as a model. Whatever could be wrong has been reported before, so nothing here can fail.
 
 use super::{
-    Access, Action, ActionVerb, Argument, Bit, Choice, Condition, Effect, Encoding, Field,
-    FieldKind, Group, Model, Region, Shape,
+    Access, Action, ActionVerb, Argument, Bit, Calls, Choice, Condition, Denial, Effect, Encoding,
+    Field, FieldKind, Group, Model, Region, Rule, Shape,
 };
 use crate::encode;
 use crate::name::Name;
@@ -26,6 +26,31 @@ pub fn build(source: &Source) -> Model {
         size: source.size,
         regions,
         actions,
+        filter: source
+            .filter
+            .iter()
+            .map(|placed| rule(&placed.item))
+            .collect(),
+    }
+}
+
+fn rule(rule: &source::Rule) -> Rule {
+    let deny = rule.deny.iter().map(|denial| Denial {
+        calls: match &denial.above {
+            Some(call) => Calls::Above(call.clone()),
+            None => Calls::Named(denial.calls.clone()),
+        },
+        condition: denial
+            .when
+            .as_ref()
+            .map(|condition| (condition.argument, condition.value.clone())),
+        answer: denial.answer,
+    });
+    Rule {
+        name: name(&rule.name),
+        summary: rule.summary.clone(),
+        reason: rule.reason.clone(),
+        deny: deny.collect(),
     }
 }
 
@@ -145,6 +170,12 @@ fn effect(effect: &source::Effect) -> Effect {
             namespace: share.namespace,
         },
         source::Effect::Fold(source::Fold {}) => Effect::Fold,
+        source::Effect::Allow(allow) => Effect::Allow {
+            rules: allow.rules.iter().map(|text| name(text)).collect(),
+        },
+        source::Effect::Unmask(unmask) => Effect::Unmask {
+            target: unmask.target.clone(),
+        },
         source::Effect::ForEach(each) => Effect::ForEach {
             effects: effects(&each.effects),
         },

@@ -6,7 +6,7 @@ mod layout;
 pub(crate) use build::build;
 
 use crate::name::Name;
-pub use crate::source::{ArgumentKind, Missing, Namespace};
+pub use crate::source::{Answer, ArgumentKind, Missing, Namespace, Test};
 
 /// The whole declaration.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Model {
     pub regions: Vec<Region>,
     /// The commands that are not a region, as declared.
     pub actions: Vec<Action>,
+    /// The rules of the filter of system calls.
+    pub filter: Vec<Rule>,
 }
 
 /// One region.
@@ -161,6 +163,10 @@ pub enum Effect {
     Share { namespace: Namespace },
     /// Names are found in any case.
     Fold,
+    /// Rules of the filter do not hold.
+    Allow { rules: Vec<Name> },
+    /// What is hidden by default is not.
+    Unmask { target: String },
     /// Once for every entry.
     ForEach { effects: Vec<Effect> },
     /// While all conditions hold.
@@ -240,6 +246,39 @@ pub struct Argument {
     pub optional: bool,
     /// One line of help.
     pub summary: String,
+}
+
+/// A rule of the filter of system calls.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Unique name.
+    pub name: Name,
+    /// One line: what is denied.
+    pub summary: String,
+    /// Why.
+    pub reason: String,
+    /// What is denied.
+    pub deny: Vec<Denial>,
+}
+
+/// Calls that are denied.
+#[derive(Debug, Clone)]
+pub struct Denial {
+    /// Which.
+    pub calls: Calls,
+    /// The number of an argument, from 0, and what its lower 32 bits must be.
+    pub condition: Option<(u8, Test)>,
+    /// What the caller is told.
+    pub answer: Answer,
+}
+
+/// System calls by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Calls {
+    /// These, as far as a machine has them.
+    Named(Vec<String>),
+    /// All with a higher number.
+    Above(String),
 }
 
 impl Model {

@@ -22,6 +22,10 @@ pub enum Effect {
     Share(Share),
     /// Names of files are found in any case.
     Fold(Fold),
+    /// Rules of the filter of system calls do not hold.
+    Allow(Allow),
+    /// What is hidden or read-only by default below a path is not.
+    Unmask(Unmask),
     /// Effects once for every entry of a map or record of a list.
     ForEach(ForEach),
     /// Effects while all conditions given hold.
@@ -116,6 +120,22 @@ pub enum Namespace {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fold {}
+
+/// Rules of the filter of system calls do not hold.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// Their names.
+    pub rules: Vec<String>,
+}
+
+/// What is hidden or read-only by default at a path and below it stays as the kernel shows it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unmask {
+    /// Path in the container.
+    pub target: String,
+}
 
 /// Effects once for every entry of a map (`{key}`, `{value}`) or record of a list (`{field}`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -2,6 +2,7 @@
 
 mod action;
 mod effect;
+mod filter;
 mod parse;
 mod region;
 
@@ -10,8 +11,10 @@ use serde::Deserialize;
 
 pub use action::{Action, ActionVerb, Argument, ArgumentKind};
 pub use effect::{
-    Bind, Effect, Fold, ForEach, Missing, Namespace, Setenv, Share, Symlink, Tmpfs, When,
+    Allow, Bind, Effect, Fold, ForEach, Missing, Namespace, Setenv, Share, Symlink, Tmpfs, Unmask,
+    When,
 };
+pub use filter::{Answer, Condition, Denial, Rule, Test};
 pub(crate) use parse::{Source, parse};
 pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};
 
@@ -28,4 +31,7 @@ pub struct Declaration {
     /// The commands that are not a setting.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// The system calls that containers are denied.
+    #[serde(default)]
+    pub filter: Vec<Rule>,
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Action, Region};
+use super::{Action, Region, Rule};
 use crate::nearest;
 use crate::report::Report;
 
@@ -14,6 +14,7 @@ pub struct Source {
     pub size: u64,
     pub regions: Vec<Placed<Region>>,
     pub actions: Vec<Placed<Action>>,
+    pub filter: Vec<Placed<Rule>>,
 }
 
 /// An item and its path in the file.
@@ -23,7 +24,7 @@ pub struct Placed<T> {
     pub item: T,
 }
 
-const KEYS: [&str; 4] = ["format", "size", "regions", "actions"];
+const KEYS: [&str; 5] = ["format", "size", "regions", "actions", "filter"];
 
 /// Parses `text`; `None` when it is no YAML mapping at all.
 pub fn parse(text: &str, report: &mut Report) -> Option<Source> {
@@ -58,11 +59,13 @@ pub fn parse(text: &str, report: &mut Report) -> Option<Source> {
         items(&mut top, "regions", report),
         items(&mut top, "actions", report),
     );
+    let filter = items(&mut top, "filter", report);
     Some(Source {
         format: format?,
         size: size?,
         regions,
         actions,
+        filter,
     })
 }
 

@@ -1,0 +1,103 @@
+//! The filter of system calls that is declared, and the program for the kernel that it becomes.
+//!
+//! The rules are translated when this crate is compiled; at a start their code is put one after the other, the allowed
+//! ones left out.
+
+/// One instruction of the kernel's classic packet filter: `struct sock_filter` of linux/filter.h, in the machine's byte order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    /// What it does.
+    pub code: u16,
+    /// Instructions that are skipped when its test holds.
+    pub if_true: u8,
+    /// Instructions that are skipped when it does not.
+    pub if_false: u8,
+    /// Its operand.
+    pub value: u32,
+}
+
+/// The filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilterDecl {
+    /// `AUDIT_ARCH_*` of the machine.
+    pub native: u32,
+    /// That of its 32-bit calls.
+    pub compat: u32,
+    /// What is denied.
+    pub rules: &'static [RuleDecl],
+}
+
+/// A rule of the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleDecl {
+    /// Unique name.
+    pub name: &'static str,
+    /// One line: what is denied.
+    pub summary: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// The calls, each with condition and answer, in words.
+    pub denied: &'static [&'static str],
+    /// Its code for the machine's own calls.
+    pub native: &'static [Instruction],
+    /// Its code for 32-bit calls.
+    pub compat: &'static [Instruction],
+}
+
+/// `BPF_LD | BPF_W | BPF_ABS`
+const LOAD: u16 = 0x20;
+/// `BPF_JMP | BPF_JEQ | BPF_K`
+const IF_EQUAL: u16 = 0x15;
+/// `BPF_JMP | BPF_JA`
+const SKIP: u16 = 0x05;
+/// `BPF_RET | BPF_K`
+const RETURN: u16 = 0x06;
+/// Where `struct seccomp_data` has the number of the call, and the machine.
+const NUMBER: u32 = 0;
+const MACHINE: u32 = 4;
+/// `SECCOMP_RET_ALLOW`
+const ALLOW: u32 = 0x7fff_0000;
+/// `SECCOMP_RET_KILL_PROCESS`
+const KILL: u32 = 0x8000_0000;
+
+impl Instruction {
+    /// An instruction.
+    #[must_use]
+    pub const fn new(code: u16, if_true: u8, if_false: u8, value: u32) -> Self {
+        Self {
+            code,
+            if_true,
+            if_false,
+            value,
+        }
+    }
+}
+
+impl FilterDecl {
+    /// The program of the rules for which `holds`. Calls of a machine that is neither of the two end the process: nothing is
+    /// known about their numbers.
+    #[must_use]
+    pub fn program(&self, holds: impl Fn(&RuleDecl) -> bool) -> Vec<Instruction> {
+        let rules = || self.rules.iter().filter(|rule| holds(rule));
+        let native = section(rules().map(|rule| rule.native));
+        let compat = section(rules().map(|rule| rule.compat));
+        let length = u32::try_from(native.len()).unwrap_or(u32::MAX);
+        let mut program = vec![
+            Instruction::new(LOAD, 0, 0, MACHINE),
+            Instruction::new(IF_EQUAL, 1, 0, self.native),
+            Instruction::new(SKIP, 0, 0, length),
+        ];
+        program.extend(native);
+        program.push(Instruction::new(IF_EQUAL, 1, 0, self.compat));
+        program.push(Instruction::new(RETURN, 0, 0, KILL));
+        program.extend(compat);
+        program
+    }
+}
+
+fn section<'a>(rules: impl Iterator<Item = &'a [Instruction]>) -> Vec<Instruction> {
+    let mut code = vec![Instruction::new(LOAD, 0, 0, NUMBER)];
+    code.extend(rules.flatten());
+    code.push(Instruction::new(RETURN, 0, 0, ALLOW));
+    code
+}

@@ -1,0 +1,89 @@
+//! The filter denies calls that exist, says why, and can be translated.
+
+use crate::machine::{Machine, calls};
+use crate::nearest::nearest;
+use crate::report::Report;
+use crate::source::{Condition, Denial, Source, Test};
+
+/// A jump of the filter's machine reaches over 255 instructions; a test takes one for each value.
+const MOST_VALUES: usize = 200;
+
+pub fn check(source: &Source, report: &mut Report) {
+    for placed in &source.filter {
+        let (path, rule) = (&placed.path, &placed.item);
+        if rule.reason.trim().is_empty() {
+            report.add(
+                &format!("{path}.reason"),
+                "a rule has no reason",
+                "say what could be done with the calls",
+            );
+        }
+        if rule.deny.is_empty() {
+            let what = format!("the rule `{}` denies nothing", rule.name);
+            report.add(&format!("{path}.deny"), what, "add `- calls: […]`");
+        }
+        for (place, denial) in rule.deny.iter().enumerate() {
+            denied(report, &format!("{path}.deny[{place}]"), denial);
+        }
+    }
+}
+
+fn denied(report: &mut Report, path: &str, denial: &Denial) {
+    match (&denial.above, denial.calls.len()) {
+        (None, 1..=MOST_VALUES) | (Some(_), 0) => {}
+        (None, 0) => report.add(path, "no call is named", "give `calls` or `above`"),
+        (None, _) => report.add(path, "too many calls for one denial", "split it in two"),
+        (Some(_), _) => report.add(
+            path,
+            "`above` and `calls` stand in one denial",
+            "make two of it",
+        ),
+    }
+    for (place, call) in denial.calls.iter().enumerate() {
+        known(report, &format!("{path}.calls[{place}]"), call, false);
+    }
+    if let Some(call) = &denial.above {
+        known(report, &format!("{path}.above"), call, true);
+    }
+    if let Some(condition) = &denial.when {
+        sound(report, &format!("{path}.when"), condition);
+    }
+}
+
+fn known(report: &mut Report, path: &str, call: &str, everywhere: bool) {
+    let mut machines = Machine::ALL.iter().map(|machine| machine.number(call));
+    if !machines.clone().any(|number| number.is_some()) {
+        let hint = match nearest(call, calls()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "name it as its manual page does (syscalls(2))".to_owned(),
+        };
+        report.add(path, format!("unknown system call `{call}`"), hint);
+    } else if everywhere && !machines.all(|number| number.is_some()) {
+        let what = format!("not every machine has the system call `{call}`");
+        report.add(path, what, "name the newest call that all of them have");
+    }
+}
+
+fn sound(report: &mut Report, path: &str, condition: &Condition) {
+    if condition.argument > 5 {
+        let what = format!("there is no argument {}", condition.argument);
+        report.add(
+            &format!("{path}.argument"),
+            what,
+            "count from 0; a call has six at most",
+        );
+    }
+    let complaint = match &condition.value {
+        Test::AnyOf(values) | Test::NoneOf(values) if values.is_empty() => "no value is given",
+        Test::AnyOf(values) | Test::NoneOf(values) if values.len() > MOST_VALUES => {
+            "too many values for one test"
+        }
+        Test::AnyBitOf(0) => "no bit is given",
+        _ => return,
+    };
+    report.add(
+        &format!("{path}.value"),
+        complaint,
+        format!("give 1 to {MOST_VALUES} values"),
+    );
+}
