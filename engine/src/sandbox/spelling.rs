@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use flatimage_fold::fold;
-use nix::dir::Dir;
+use nix::dir::{Dir, Entry};
 
 use crate::sys::{Resolve, open_in};
 
@@ -84,9 +84,15 @@ fn entries(root: BorrowedFd<'_>, directory: &Path) -> Vec<OsString> {
     let Some(mut opened) = opened.ok().and_then(|fd| Dir::from_fd(fd).ok()) else {
         return Vec::new();
     };
-    let names = opened.iter().flatten();
-    let names = names.map(|entry| entry.file_name().to_bytes().to_owned());
-    names
+    names(opened.iter())
+}
+
+/// The names up to the first error. There is no end behind one: as long as a directory cannot be read, because its
+/// server was killed, every further read of it answers the same.
+fn names(entries: impl Iterator<Item = nix::Result<Entry>>) -> Vec<OsString> {
+    entries
+        .map_while(Result::ok)
+        .map(|entry| entry.file_name().to_bytes().to_owned())
         .filter(|name| name != b"." && name != b"..")
         .map(OsString::from_vec)
         .collect()
@@ -96,6 +102,15 @@ fn entries(root: BorrowedFd<'_>, directory: &Path) -> Vec<OsString> {
 mod tests {
     use super::*;
     use std::fs::{self, File};
+
+    #[test]
+    fn a_directory_that_cannot_be_read_any_more_comes_to_an_end() {
+        let place = tempfile::tempdir().unwrap();
+        File::create(place.path().join("before")).unwrap();
+        let mut directory = Dir::from_fd(File::open(place.path()).unwrap().into()).unwrap();
+        let failing = std::iter::repeat(Err(nix::errno::Errno::ENOTCONN));
+        assert_eq!(names(directory.iter().chain(failing)), ["before"]);
+    }
 
     #[test]
     fn a_path_is_spelled_as_what_is_there() {
