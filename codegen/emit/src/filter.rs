@@ -57,7 +57,15 @@ fn rule_of(rule: &Rule, native: Machine, compat: Machine) -> TokenStream {
 }
 
 fn code(rule: &Rule, machine: Machine) -> TokenStream {
-    let code = bpf::code(rule, machine);
+    let above = instructions(&bpf::above(rule, machine));
+    let calls = bpf::calls(rule, machine).into_iter().map(|(number, code)| {
+        let code = instructions(&code);
+        quote!(::flatimage_reserved::CallDecl { number: #number, code: #code })
+    });
+    quote!(::flatimage_reserved::RuleCode { above: #above, calls: &[#(#calls),*] })
+}
+
+fn instructions(code: &[Instruction]) -> TokenStream {
     let instructions = code.iter().map(|instruction| {
         let Instruction {
             code,

@@ -39,7 +39,7 @@ pub use cli::{CliError, Invocation, Parsed, Program};
 pub use decl::{BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupDecl, RegionDecl};
 pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace};
 pub use expand::{Expansion, expand};
-pub use filter::{FilterDecl, Instruction, RuleDecl};
+pub use filter::{CallDecl, FilterDecl, Instruction, RuleCode, RuleDecl};
 pub use nearest::nearest;
 pub use space::{Copies, SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};
 pub use store::{Check, ImageFile, Locked, Medium, Opened, Source, Store, StoreError};

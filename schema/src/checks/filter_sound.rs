@@ -1,14 +1,18 @@
 //! The filter denies calls that exist, says why, and can be translated.
 
+use std::collections::HashMap;
+
 use crate::machine::{Machine, calls};
 use crate::nearest::nearest;
 use crate::report::Report;
 use crate::source::{Condition, Denial, Source, Test};
 
-/// A jump of the filter's machine reaches over 255 instructions; a test takes one for each value.
-const MOST_VALUES: usize = 200;
+/// A jump of the filter's machine reaches over 255 instructions, and over the code of eight calls, in which a test takes one
+/// instruction for each value.
+const MOST_VALUES: usize = 24;
 
 pub fn check(source: &Source, report: &mut Report) {
+    once(source, report);
     for placed in &source.filter {
         let (path, rule) = (&placed.path, &placed.item);
         if rule.reason.trim().is_empty() {
@@ -28,11 +32,27 @@ pub fn check(source: &Source, report: &mut Report) {
     }
 }
 
+/// No call is denied in two places: one of them would be without effect, or an `allow` would be.
+fn once(source: &Source, report: &mut Report) {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for placed in &source.filter {
+        for (place, denial) in placed.item.deny.iter().enumerate() {
+            for (number, call) in denial.calls.iter().enumerate() {
+                let path = format!("{}.deny[{place}].calls[{number}]", placed.path);
+                let line = report.line(&path);
+                if let Some(first) = seen.insert(call, line) {
+                    let mend = format!("keep one; the other one is on line {first}");
+                    report.add(&path, format!("the call `{call}` is denied twice"), mend);
+                }
+            }
+        }
+    }
+}
+
 fn denied(report: &mut Report, path: &str, denial: &Denial) {
     match (&denial.above, denial.calls.len()) {
-        (None, 1..=MOST_VALUES) | (Some(_), 0) => {}
+        (None, 1..) | (Some(_), 0) => {}
         (None, 0) => report.add(path, "no call is named", "give `calls` or `above`"),
-        (None, _) => report.add(path, "too many calls for one denial", "split it in two"),
         (Some(_), _) => report.add(
             path,
             "`above` and `calls` stand in one denial",
