@@ -63,16 +63,7 @@ impl Elf {
             interpreter: false,
             libraries: false,
         };
-        let (start, size, count) = (
-            u64_at(header, 32)?,
-            u16_at(header, 54)?,
-            u16_at(header, 56)?,
-        );
-        if count > 0 && usize::from(size) != PROGRAM_HEADER {
-            return Err(ElfError::Foreign);
-        }
-        let table = slice(bytes, start, u64::from(size) * u64::from(count))?;
-        for segment in table.chunks_exact(PROGRAM_HEADER) {
+        for segment in segments(bytes)? {
             match u32_at(segment, 0)? {
                 PT_INTERP => elf.interpreter = true,
                 PT_DYNAMIC => {
@@ -102,6 +93,21 @@ impl Elf {
     }
 }
 
+/// The program headers of an ELF file.
+pub(crate) fn segments(bytes: &[u8]) -> Result<impl Iterator<Item = &[u8]>, ElfError> {
+    let header = bytes.get(..HEADER).ok_or(ElfError::CutOff)?;
+    let (start, size, count) = (
+        u64_at(header, 32)?,
+        u16_at(header, 54)?,
+        u16_at(header, 56)?,
+    );
+    if count > 0 && usize::from(size) != PROGRAM_HEADER {
+        return Err(ElfError::Foreign);
+    }
+    let table = slice(bytes, start, u64::from(size) * u64::from(count))?;
+    Ok(table.chunks_exact(PROGRAM_HEADER))
+}
+
 fn needs_a_library(dynamic: &[u8]) -> Result<bool, ElfError> {
     for entry in dynamic.chunks_exact(DYNAMIC_ENTRY) {
         match u64_at(entry, 0)? {
@@ -113,14 +119,14 @@ fn needs_a_library(dynamic: &[u8]) -> Result<bool, ElfError> {
     Ok(false)
 }
 
-fn slice(bytes: &[u8], start: u64, length: u64) -> Result<&[u8], ElfError> {
+pub(crate) fn slice(bytes: &[u8], start: u64, length: u64) -> Result<&[u8], ElfError> {
     let start = usize::try_from(start).map_err(|_| ElfError::CutOff)?;
     let length = usize::try_from(length).map_err(|_| ElfError::CutOff)?;
     let end = start.checked_add(length).ok_or(ElfError::CutOff)?;
     bytes.get(start..end).ok_or(ElfError::CutOff)
 }
 
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], ElfError> {
+pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], ElfError> {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<N>());
     found.copied().ok_or(ElfError::CutOff)
 }
@@ -133,7 +139,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32, ElfError> {
     array_at(bytes, at).map(u32::from_le_bytes)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Result<u64, ElfError> {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Result<u64, ElfError> {
     array_at(bytes, at).map(u64::from_le_bytes)
 }
 

@@ -9,6 +9,7 @@ mod compile;
 mod digest;
 mod file;
 mod layer;
+mod linked;
 mod output;
 mod reserved;
 mod timestamp;

@@ -9,6 +9,7 @@
 //! <private>/flatimage/<build id>/runtime      the program, mode 0500
 //! <private>/flatimage/<build id>/tools/bin    bash
 //! <private>/flatimage/<build id>/tools/sbin   busybox and its applets
+//! <private>/flatimage/<build id>/servers      programs that serve a root, once they were needed
 //! ```
 //!
 //! What is there is executed, so nobody else may be able to put it there: every directory
@@ -60,6 +61,53 @@ pub fn unit(
         .map(PathBuf::from)
         .filter(|base| base.is_absolute())
         .find_map(|base| unit_below(&base, image, placement))
+}
+
+/// The directory with the programs that serve a root. It is unpacked beside the others when it is first needed: most
+/// starts never do.
+pub fn servers(
+    variable: impl Fn(&str) -> Option<String>,
+    image: &Path,
+    placement: &Placement,
+) -> Option<PathBuf> {
+    let unit = unit(variable, image, placement)?;
+    let directory = unit.runtime.parent()?;
+    let servers = directory.join("servers");
+    if !servers.is_dir() {
+        unpack_servers(directory, &servers, image, placement).ok()?;
+    }
+    Some(servers)
+}
+
+fn unpack_servers(
+    directory: &Path,
+    servers: &Path,
+    image: &Path,
+    placement: &Placement,
+) -> io::Result<()> {
+    remove_abandoned(directory);
+    let unfinished = directory.join(format!(".new-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&unfinished);
+    fs::DirBuilder::new().mode(0o700).create(&unfinished)?;
+    let unpack = || {
+        let image = File::open(image)?;
+        tools::unpack(
+            &tools::servers(),
+            &image,
+            placement.tools_offset,
+            &unfinished,
+        )?;
+        // As above: the name must not last longer than the contents.
+        nix::unistd::syncfs(&File::open(&unfinished)?)?;
+        match fs::rename(unfinished.join("servers"), servers) {
+            // Somebody else was faster.
+            Err(_) if servers.is_dir() => Ok(()),
+            renamed => renamed,
+        }
+    };
+    let unpacked = unpack();
+    let _ = fs::remove_dir_all(&unfinished);
+    unpacked
 }
 
 /// The caller's folder for what takes space: below `$XDG_CACHE_HOME` or `~/.cache`, and never in memory. `None` where it

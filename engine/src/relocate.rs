@@ -65,6 +65,12 @@ pub fn tools(host: &Host, image: &Path, placement: &Placement) -> Tools {
     }
 }
 
+/// The directory with the programs that serve a root, unpacked for good at their first use; `None` where there is no
+/// private directory to keep them in.
+pub fn servers(host: &Host, image: &Path, placement: &Placement) -> Option<PathBuf> {
+    private::servers(|name| host.environment.get(name).cloned(), image, placement)
+}
+
 /// Executes the copy of the program with the same arguments. Returns only with an error.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The tools that an image brings: a static `bash` and a busybox with its applets.
+//! The tools that an image brings: a static `bash` and a busybox with its applets, and programs that serve a root.
 //!
 //! They follow the program in the image, each compressed by itself (zstd). A table compiled
 //! into the program says where; sizes are in bytes, offsets count from the first tool.
@@ -42,11 +42,35 @@ struct Table {
     tools: Vec<Tool>,
 }
 
-/// The tools that the image was built with.
+/// Where the programs are that serve a root, with the loader and the libraries that they need. The container has nothing
+/// of them.
+const SERVERS: &str = "servers";
+
+/// The loader by which these programs are started, whatever libraries the host has.
+pub const LOADER: &str = "ld.so";
+
+/// The tools of the container that the image was built with.
+pub fn table() -> Vec<Tool> {
+    let tools = all().into_iter();
+    tools.filter(|tool| tool.directory != SERVERS).collect()
+}
+
+/// The programs that serve a root, and what they need.
+pub fn servers() -> Vec<Tool> {
+    let tools = all().into_iter();
+    tools.filter(|tool| tool.directory == SERVERS).collect()
+}
+
+/// The names of those.
+pub fn server_names() -> Vec<String> {
+    servers().into_iter().map(|tool| tool.name).collect()
+}
+
+/// Everything that the image was built with.
 ///
 /// # Panics
 /// Never in a program whose tests pass: the table is a build-time input.
-pub fn table() -> Vec<Tool> {
+pub fn all() -> Vec<Tool> {
     let table: Table =
         serde_json::from_str(release::TOOLS_TABLE).expect("the table is checked by a test");
     table.tools
@@ -177,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_compiled_table_can_be_read() {
-        assert!(table().iter().all(|tool| !tool.name.is_empty()));
+        assert!(all().iter().all(|tool| !tool.name.is_empty()));
     }
 
     #[test]

@@ -162,7 +162,7 @@ fn undump(text: &str) -> Vec<u8> {
 fn write_golden() {
     use flatimage_reserved::Verb;
     use flatimage_reserved::declared::{
-        BINDINGS, BOOT, CASEFOLD, ENVIRONMENT, LAYERS, Layers, PERMISSIONS,
+        BINDINGS, BOOT, CASEFOLD, ENVIRONMENT, LAYERS, Layers, OVERLAY, PERMISSIONS,
     };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let image = directory.path().join("image");
@@ -179,6 +179,7 @@ fn write_golden() {
         (BINDINGS, Verb::Add(words("dev $HOME/dev /dev/mine"))),
         (BOOT, Verb::Set(words("perl -e print"))),
         (CASEFOLD, Verb::On),
+        (OVERLAY, Verb::Set(words("overlayfs"))),
     ] {
         store.perform(region, &verb).expect("written");
     }

@@ -95,6 +95,7 @@ fn request() -> Request {
             size: 9,
         }],
         tools: Tools::Directory("/cache/tools".into()),
+        programs: vec!["fuse-overlayfs".into()],
         command: vec!["true".into()],
         as_root: false,
         pid: 77,

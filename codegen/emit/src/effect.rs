@@ -1,7 +1,7 @@
 //! Effects as tables.
 
 use flatimage_schema::Name;
-use flatimage_schema::model::{Access, Condition, Effect, Missing, Namespace};
+use flatimage_schema::model::{Access, Condition, Effect, Missing, Namespace, Stacker};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -36,6 +36,10 @@ fn one(effect: &Effect) -> TokenStream {
             quote!(Allow { rules: &[#(#rules),*] })
         }
         Effect::Unmask { target } => quote!(Unmask { target: #target }),
+        Effect::Stack { with } => {
+            let with = stacker(*with);
+            quote!(Stack { with: #with })
+        }
         Effect::ForEach { effects } => {
             let effects = emit(effects);
             quote!(ForEach { effects: #effects })
@@ -82,6 +86,14 @@ fn namespace(namespace: Namespace) -> TokenStream {
         Namespace::Cgroup => quote!(Cgroup),
     };
     quote!(::flatimage_reserved::Namespace::#namespace)
+}
+
+fn stacker(stacker: Stacker) -> TokenStream {
+    let stacker = match stacker {
+        Stacker::Kernel => quote!(Kernel),
+        Stacker::FuseOverlayfs => quote!(FuseOverlayfs),
+    };
+    quote!(::flatimage_reserved::Stacker::#stacker)
 }
 
 fn condition(condition: &Condition) -> TokenStream {

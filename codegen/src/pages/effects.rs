@@ -51,6 +51,10 @@ fn item(effect: &Effect, depth: usize) -> String {
             &[],
         ),
         Effect::Fold => ("names of files are found in any case".to_owned(), &[]),
+        Effect::Stack { with } => (
+            format!("layers and changes are stacked with {}", code(with.name())),
+            &[],
+        ),
         Effect::ForEach { effects } => ("for every entry:".to_owned(), effects),
         Effect::When {
             conditions,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::find::{self, Found, Search};
-use super::{ToolsError, Wanted};
+use super::{ToolsError, Wanted, failed_server};
 use crate::file::{self, failed};
 
 /// Hooks that distributions hang on an update act on the system's directories and fail for an ordinary user.
@@ -37,13 +37,19 @@ pub(super) fn fetch(
         file::create_dir(&kept)?;
         let scratch = cache.join("apt");
         file::remove_dir(&scratch)?;
-        let host = Host {
+        let client = Client {
             path: search.path.unwrap_or_default(),
             scratch: &scratch,
         };
-        host.download(&absent)?;
+        let names: Vec<_> = absent
+            .iter()
+            .map(|wanted| format!("`{}`", wanted.name))
+            .collect();
+        client.update(&names.join(" and "))?;
+        let packages: Vec<_> = absent.iter().map(|wanted| wanted.package).collect();
+        client.download(&packages)?;
         for wanted in absent {
-            host.keep(&kept, wanted)?;
+            client.keep(&kept, wanted)?;
         }
         file::remove_dir(&scratch)?;
     }
@@ -65,42 +71,94 @@ fn version_path(kept: &Path, wanted: &Wanted) -> PathBuf {
 }
 
 /// The host's package client and where it may work.
-struct Host<'a> {
+pub(super) struct Client<'a> {
     /// Where its programs are looked for.
-    path: &'a OsStr,
+    pub(super) path: &'a OsStr,
     /// Removed afterwards.
-    scratch: &'a Path,
+    pub(super) scratch: &'a Path,
 }
 
-impl Host<'_> {
+/// A package whose files are there.
+pub(super) struct Unpacked {
+    /// The root of its files.
+    pub(super) tree: PathBuf,
+    /// Its version.
+    pub(super) version: String,
+    /// Its field `Depends`.
+    pub(super) depends: String,
+}
+
+impl Client<'_> {
     fn packages(&self) -> PathBuf {
         self.scratch.join("packages")
     }
 
-    /// Downloads the packages of the tools.
-    fn download(&self, wanted: &[&Wanted]) -> Result<(), ToolsError> {
+    /// Gets the lists of packages; `wanted` is what for. Of several repositories one that cannot be reached makes the
+    /// update fail although the others may do: the download decides, and says what the update said.
+    pub(super) fn update(&self, wanted: &str) -> Result<(), ToolsError> {
         for dir in ["state/lists/partial", "cache/archives/partial", "packages"] {
             file::create_dir(&self.scratch.join(dir))?;
         }
         file::write_changed(&self.scratch.join("apt.conf"), CONFIGURATION.as_bytes())?;
         file::write_changed(&self.scratch.join("status"), b"")?;
-        // One unreachable repository among several makes the update fail although ours may be there: the download decides.
-        let updated = self.answer(&mut self.apt(&["update"]), "apt-get update");
-        if let Err(Refused::Absent) = updated {
-            let names: Vec<_> = wanted
-                .iter()
-                .map(|wanted| format!("`{}`", wanted.name))
-                .collect();
-            return Err(ToolsError::Nowhere(names.join(" and ")));
+        match self.answer(&mut self.apt(&["update"]), "apt-get update") {
+            Err(Refused::Absent) => Err(ToolsError::Nowhere(wanted.to_owned())),
+            Err(Refused::Failed(ToolsError::Fetch { answer, .. })) => {
+                Ok(file::write_changed(&self.complaint(), answer.as_bytes())?)
+            }
+            _ => Ok(()),
         }
-        let mut command = vec!["download"];
-        command.extend(wanted.iter().map(|wanted| wanted.package));
+    }
+
+    /// Where the complaint of an update that failed is.
+    fn complaint(&self) -> PathBuf {
+        self.scratch.join("update-failed")
+    }
+
+    /// Downloads packages.
+    pub(super) fn download(&self, packages: &[&str]) -> Result<(), ToolsError> {
+        let command: Vec<_> = ["download"].iter().chain(packages).copied().collect();
         let typed = format!("apt-get {}", command.join(" "));
-        match (self.answer(&mut self.apt(&command), &typed), updated) {
-            (Ok(_), _) => Ok(()),
-            (_, Err(Refused::Failed(first))) => Err(first),
-            (Err(refused), _) => Err(refused.into()),
+        let refused = match self.answer(&mut self.apt(&command), &typed) {
+            Ok(_) => return Ok(()),
+            Err(refused) => refused,
+        };
+        match fs::read_to_string(self.complaint()) {
+            Ok(answer) => Err(ToolsError::Fetch {
+                command: "apt-get update".to_owned(),
+                answer,
+            }),
+            Err(_) => Err(refused.into()),
         }
+    }
+
+    /// Unpacks a package that was downloaded.
+    pub(super) fn unpack(&self, package: &str) -> Result<Unpacked, ToolsError> {
+        let packages = self.packages();
+        let archive = fs::read_dir(&packages)
+            .map_err(failed("read", &packages))?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .find(|path| is_package(path, package))
+            .ok_or_else(|| failed_server(package, "it was not downloaded"))?;
+        let tree = self.scratch.join("trees").join(package);
+        file::create_dir(&self.scratch.join("trees"))?;
+        let dpkg = |option: &str, rest: &OsStr| {
+            let mut dpkg = Command::new("dpkg-deb");
+            self.answer(
+                dpkg.arg(option).arg(&archive).arg(rest),
+                &format!("dpkg-deb {option}"),
+            )
+        };
+        let (version, depends) = (
+            dpkg("-f", "Version".as_ref())?,
+            dpkg("-f", "Depends".as_ref())?,
+        );
+        dpkg("-x", tree.as_os_str())?;
+        Ok(Unpacked {
+            tree,
+            version,
+            depends,
+        })
     }
 
     /// `apt-get` with everything it writes below `scratch`.
@@ -132,28 +190,13 @@ impl Host<'_> {
 
     /// Unpacks a package and keeps its program; the version goes last, as the mark of a complete pair.
     fn keep(&self, kept: &Path, wanted: &'static Wanted) -> Result<(), ToolsError> {
-        let missing = || ToolsError::Package {
+        let Unpacked { tree, version, .. } = self.unpack(wanted.package)?;
+        let mut programs = wanted.packaged.iter().map(|inside| tree.join(inside));
+        let program = programs.find(|path| path.is_file());
+        let bytes = file::read(&program.ok_or(ToolsError::Package {
             package: wanted.package,
             name: wanted.name,
-        };
-        let packages = self.packages();
-        let package = fs::read_dir(&packages)
-            .map_err(failed("read", &packages))?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .find(|path| is_package(path, wanted.package))
-            .ok_or_else(missing)?;
-        let tree = self.scratch.join(wanted.name);
-        let dpkg = |option: &str, rest: &OsStr| {
-            let mut dpkg = Command::new("dpkg-deb");
-            self.answer(
-                dpkg.arg(option).arg(&package).arg(rest),
-                &format!("dpkg-deb {option}"),
-            )
-        };
-        let version = dpkg("-f", "Version".as_ref())?;
-        dpkg("-x", tree.as_os_str())?;
-        let mut programs = wanted.packaged.iter().map(|inside| tree.join(inside));
-        let bytes = file::read(&programs.find(|path| path.is_file()).ok_or_else(missing)?)?;
+        })?)?;
         let path = kept.join(wanted.name);
         file::remove(&version_path(kept, wanted))?;
         file::write_whole(&path, 0o755, |file| {

@@ -1,10 +1,11 @@
 //! What an image says about its tools: `tools.json`, which the runtime acts on, and `meta.json`, which it only shows.
 //!
-//! Both are objects with one key, a list sorted by name, so that more can be said later without breaking readers.
+//! Both are objects with one key, a list, so that more can be said later without breaking readers.
 
 use serde::{Deserialize, Serialize};
 
 use super::find::Found;
+use super::servers::Part;
 use crate::digest;
 
 /// Where in the container a tool and its links appear.
@@ -13,6 +14,8 @@ use crate::digest;
 pub enum Directory {
     /// `$FIM_DIR_APP_BIN`: programs of their own.
     Bin,
+    /// Nowhere: what serves the root is started outside of it, see [`super::servers`].
+    Servers,
     /// `$FIM_DIR_APP_SBIN`: applets, behind everything else in `PATH`.
     Sbin,
 }
@@ -39,7 +42,7 @@ pub struct ToolEntry {
 /// `tools.json` as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolsJson {
-    /// Every tool, sorted by name, in the order in which they are stored.
+    /// Every tool, sorted by name, then what serves the root, in the order in which they are stored.
     pub tools: Vec<ToolEntry>,
 }
 
@@ -63,7 +66,7 @@ pub struct MetaEntry {
 /// `meta.json` as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaJson {
-    /// Every tool, sorted by name.
+    /// Every tool, in the order of `tools.json`.
     pub tools: Vec<MetaEntry>,
 }
 
@@ -73,7 +76,7 @@ pub(super) fn tools_json(entries: &[ToolEntry]) -> Vec<u8> {
     })
 }
 
-pub(super) fn meta_json(found: &[Found]) -> Vec<u8> {
+pub(super) fn meta_json(found: &[Found], servers: &[Part]) -> Vec<u8> {
     let entry = |tool: &Found| MetaEntry {
         name: tool.wanted.name.to_owned(),
         version: tool.version.clone(),
@@ -82,8 +85,20 @@ pub(super) fn meta_json(found: &[Found]) -> Vec<u8> {
         size: tool.program.len() as u64,
         sha256: digest::hex(&digest::of(&tool.program)),
     };
+    let part = |part: &Part| MetaEntry {
+        name: part.name.clone(),
+        version: part.about.version.clone(),
+        licence: part.about.licence.clone(),
+        source: part.about.source.clone(),
+        size: part.program.len() as u64,
+        sha256: digest::hex(&digest::of(&part.program)),
+    };
     json(&MetaJson {
-        tools: found.iter().map(entry).collect(),
+        tools: found
+            .iter()
+            .map(entry)
+            .chain(servers.iter().map(part))
+            .collect(),
     })
 }
 

@@ -8,6 +8,7 @@
 mod apt;
 mod find;
 pub mod manifest;
+mod servers;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::elf::ElfError;
 use crate::file::{self, FileError};
 use find::{Found, Search};
 use manifest::Directory;
+use servers::Part;
 
 /// Compression level of the tools. They are compressed once and unpacked at every first start, and zstd unpacks all levels
 /// equally fast.
@@ -115,11 +117,19 @@ pub enum ToolsError {
         /// The program.
         name: &'static str,
     },
+    /// A program that stacks the root cannot be bundled.
+    #[error("cannot bundle `{name}`: {reason}")]
+    Bundle {
+        /// The program or library.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// The compressor failed.
     #[error("cannot compress `{name}`")]
     Compress {
         /// The tool.
-        name: &'static str,
+        name: String,
         /// What the compressor answered.
         source: std::io::Error,
     },
@@ -151,16 +161,20 @@ pub(crate) fn gather(cache: &Path, given: Option<&Path>) -> Result<Tools, ToolsE
         run: &find::run,
     };
     let found = find_or_fetch(cache, &search)?;
+    let (servers, without) = match servers::gather(cache, path.as_deref()) {
+        Ok(servers) => (servers, None),
+        Err(reason) => (Vec::new(), Some(reason)),
+    };
     let dir = cache.join("tools");
     file::create_dir(&dir)?;
     let tools = Tools {
         blob: dir.join("tools.blob"),
         tools_json: dir.join("tools.json"),
         meta_json: dir.join("meta.json"),
-        summary: summary(&found),
+        summary: summary(&found, &servers, without.as_ref()),
         unchanged: false,
     };
-    let inputs = inputs(&found);
+    let inputs = inputs(&found, &servers);
     let stamp = Stamp::at(dir.join("stamp"));
     let outputs = [&tools.blob, &tools.tools_json, &tools.meta_json];
     if stamp.says(&inputs) && outputs.iter().all(|path| path.is_file()) {
@@ -170,10 +184,10 @@ pub(crate) fn gather(cache: &Path, given: Option<&Path>) -> Result<Tools, ToolsE
         });
     }
     stamp.clear()?;
-    let (blob, entries) = compress(&found)?;
+    let (blob, entries) = compress(&found, &servers)?;
     file::write_changed(&tools.blob, &blob)?;
     file::write_changed(&tools.tools_json, &manifest::tools_json(&entries))?;
-    file::write_changed(&tools.meta_json, &manifest::meta_json(&found))?;
+    file::write_changed(&tools.meta_json, &manifest::meta_json(&found, &servers))?;
     stamp.set(&inputs)?;
     Ok(tools)
 }
@@ -192,8 +206,8 @@ fn find_or_fetch(cache: &Path, search: &Search) -> Result<Vec<Found>, ToolsError
     Ok(found)
 }
 
-fn inputs(found: &[Found]) -> digest::Sum {
-    let mut inputs = Inputs::of_stage("tools 1");
+fn inputs(found: &[Found], servers: &[Part]) -> digest::Sum {
+    let mut inputs = Inputs::of_stage("tools 2");
     for tool in found {
         inputs.add(tool.wanted.name);
         inputs.add(&tool.source);
@@ -201,31 +215,67 @@ fn inputs(found: &[Found]) -> digest::Sum {
         inputs.add(tool.links.join("\n"));
         inputs.add(&tool.program);
     }
+    for part in servers {
+        inputs.add(&part.name);
+        inputs.add(&part.about.source);
+        inputs.add(&part.program);
+    }
     inputs.finish()
 }
 
-fn compress(found: &[Found]) -> Result<(Vec<u8>, Vec<manifest::ToolEntry>), ToolsError> {
+fn compress(
+    found: &[Found],
+    servers: &[Part],
+) -> Result<(Vec<u8>, Vec<manifest::ToolEntry>), ToolsError> {
+    let tools = found.iter().map(|tool| {
+        let (name, links) = (tool.wanted.name.to_owned(), tool.links.clone());
+        (name, tool.wanted.directory, &tool.program, links)
+    });
+    let parts = servers.iter().map(|part| {
+        (
+            part.name.clone(),
+            Directory::Servers,
+            &part.program,
+            Vec::new(),
+        )
+    });
     let mut blob = Vec::new();
     let mut entries = Vec::new();
-    for tool in found {
-        let name = tool.wanted.name;
-        let compressed = zstd::bulk::compress(&tool.program, LEVEL)
-            .map_err(|source| ToolsError::Compress { name, source })?;
+    for (name, directory, program, links) in tools.chain(parts) {
+        let compressed =
+            zstd::bulk::compress(program, LEVEL).map_err(|source| ToolsError::Compress {
+                name: name.clone(),
+                source,
+            })?;
         entries.push(manifest::ToolEntry {
-            name: name.to_owned(),
-            directory: tool.wanted.directory,
+            name,
+            directory,
             offset: blob.len() as u64,
             compressed_size: compressed.len() as u64,
-            size: tool.program.len() as u64,
-            sha256: digest::hex(&digest::of(&tool.program)),
-            links: tool.links.clone(),
+            size: program.len() as u64,
+            sha256: digest::hex(&digest::of(program)),
+            links,
         });
         blob.extend_from_slice(&compressed);
     }
     Ok((blob, entries))
 }
 
-fn summary(found: &[Found]) -> String {
-    let tool = |tool: &Found| format!("{} {} ({})", tool.wanted.name, tool.version, tool.source);
-    found.iter().map(tool).collect::<Vec<_>>().join(", ")
+fn summary(found: &[Found], servers: &[Part], without: Option<&ToolsError>) -> String {
+    let tools = found
+        .iter()
+        .map(|tool| format!("{} {} ({})", tool.wanted.name, tool.version, tool.source));
+    let parts = servers
+        .iter()
+        .map(|part| format!("{} ({})", part.name, part.about.source));
+    let without = without.map(|reason| format!("without fuse-overlayfs, because {reason}"));
+    let all: Vec<String> = tools.chain(parts).chain(without).collect();
+    all.join(", ")
+}
+
+fn failed_server(name: &str, reason: &str) -> ToolsError {
+    ToolsError::Bundle {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
 }

@@ -4,7 +4,7 @@
 //! `$NAME` stays as it is: the host's variables are the business of whoever starts the container.
 
 use crate::decl::{Encoding, Field, RegionDecl};
-use crate::effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace};
+use crate::effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace, Stacker};
 use crate::value::{Record, Value};
 
 /// An effect of a region's present value.
@@ -58,6 +58,11 @@ pub enum Active {
     Unmask {
         /// Path in the container; may hold `$NAME`.
         target: String,
+    },
+    /// The layers and the changes are stacked by this.
+    Stack {
+        /// Who does it.
+        with: Stacker,
     },
     /// The effects, when all conditions on the host hold. `Condition::Is` never occurs: it is already decided.
     When {
@@ -210,6 +215,7 @@ impl<'a> Scope<'a> {
             Effect::Unmask { target } => Active::Unmask {
                 target: self.fill(target),
             },
+            Effect::Stack { with } => Active::Stack { with },
             Effect::ForEach { .. } | Effect::When { .. } => return None,
         })
     }

@@ -154,6 +154,16 @@ impl RegionDecl {
     /// Whether some value of the region folds the case of names.
     #[must_use]
     pub fn folds(&self) -> bool {
+        self.has(&|effect| *effect == Effect::Fold)
+    }
+
+    /// Whether some value of the region says what stacks the layers.
+    #[must_use]
+    pub fn stacks(&self) -> bool {
+        self.has(&|effect| matches!(effect, Effect::Stack { .. }))
+    }
+
+    fn has(&self, wanted: &dyn Fn(&Effect) -> bool) -> bool {
         let parts: Vec<&[Effect]> = match self.encoding {
             Encoding::Bits(decl) => decl
                 .bits
@@ -163,7 +173,8 @@ impl RegionDecl {
             Encoding::Choice(choices) => choices.iter().map(|choice| choice.effects).collect(),
             _ => Vec::new(),
         };
-        fold(self.effects) || parts.into_iter().any(fold)
+        let within = |effects| contain(effects, wanted);
+        within(self.effects) || parts.into_iter().any(within)
     }
 
     /// The first byte after the region, counted from the start of the reserved space.
@@ -173,11 +184,10 @@ impl RegionDecl {
     }
 }
 
-fn fold(effects: &[Effect]) -> bool {
+fn contain(effects: &[Effect], wanted: &dyn Fn(&Effect) -> bool) -> bool {
     effects.iter().any(|effect| match effect {
-        Effect::Fold => true,
-        Effect::ForEach { effects } | Effect::When { effects, .. } => fold(effects),
-        _ => false,
+        Effect::ForEach { effects } | Effect::When { effects, .. } => contain(effects, wanted),
+        effect => wanted(effect),
     })
 }
 

@@ -55,6 +55,11 @@ pub enum Effect {
         /// Path in the container.
         target: &'static str,
     },
+    /// The layers and the changes are stacked by this.
+    Stack {
+        /// Who does it.
+        with: Stacker,
+    },
     /// The effects once for every entry of a map or record of a list.
     ForEach {
         /// What each brings.
@@ -115,6 +120,15 @@ pub enum Namespace {
     Cgroup,
 }
 
+/// Who stacks the layers and the changes into the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stacker {
+    /// The kernel's own overlayfs.
+    Kernel,
+    /// The program of that name, over FUSE.
+    FuseOverlayfs,
+}
+
 /// A condition on the host, the request or the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
@@ -147,6 +161,35 @@ impl Access {
             Self::Ro => "ro",
             Self::Rw => "rw",
             Self::Dev => "dev",
+        }
+    }
+}
+
+impl Stacker {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: [Self; 2] = [Self::Kernel, Self::FuseOverlayfs];
+
+    /// The name in a declaration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::FuseOverlayfs => "fuse-overlayfs",
+        }
+    }
+
+    /// The stacker of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
+    /// The program that does it, which an image brings along; `None` when it is the kernel.
+    #[must_use]
+    pub const fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Kernel => None,
+            Self::FuseOverlayfs => Some("fuse-overlayfs"),
         }
     }
 }

@@ -37,7 +37,7 @@ pub use action::{ActionDecl, ActionVerb, Argument, ArgumentKind, Shape};
 pub use active::{Active, Caused, active};
 pub use cli::{CliError, Invocation, Parsed, Program};
 pub use decl::{BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupDecl, RegionDecl};
-pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace};
+pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace, Stacker};
 pub use expand::{Expansion, expand};
 pub use filter::{CallDecl, FilterDecl, Instruction, RuleCode, RuleDecl};
 pub use nearest::nearest;

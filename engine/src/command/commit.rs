@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
+use flatimage_reserved::effect::Stacker;
+
 use super::layer::shown_progress;
 use super::unfinished::Unfinished;
 use super::{Session, warn};
@@ -72,6 +74,8 @@ impl Session {
         };
         let data = opened.exclusive()?;
         data.directory.settle()?;
+        data.directory
+            .mark_for(Stacker::Kernel, &ids::of_caller())?;
         let committed = self.commit(&data, &target, level).map_err(|failure| {
             Failure::ours(format!(
                 "{}; the changes stay in {}",

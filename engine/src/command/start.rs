@@ -11,6 +11,7 @@ use crate::image::{external_layers, with_entries};
 use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
 use crate::relocate;
 use crate::sandbox::{self, Context, Explicit, Failure, Limits, plain};
+use crate::tools;
 use crate::trace::trace;
 
 impl From<DataError> for Failure {
@@ -75,16 +76,21 @@ impl Session {
         };
         let (data, upper) = self.open_data()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
+        if let Some(instead) = plan.stack().and_then(|stack| stack.instead.as_ref()) {
+            warn(instead);
+        }
         trace(|| "planned".into());
         trace(|| format!("the plan:\n{plan}"));
         let context = Context {
             host: &self.host,
             image: self.file()?,
             tools_offset: self.placement.tools_offset,
+            servers: &|| relocate::servers(&self.host, &self.image.path, &self.placement),
             data: data.as_ref(),
             explicit: Explicit {
                 layers: self.host.environment.contains_key("FIM_LAYERS"),
                 casefold: settings.chosen.iter().any(|region| region.folds()),
+                overlay: settings.chosen.iter().any(|region| region.stacks()),
             },
             limits,
             warn: &warn,
@@ -144,6 +150,7 @@ impl Session {
             .is_some_and(|value| value == "1");
         let request = Request {
             tools: relocate::tools(&self.host, &self.image.path, &self.placement),
+            programs: tools::server_names(),
             image: self.image.clone(),
             data,
             upper,

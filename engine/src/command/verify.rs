@@ -41,7 +41,7 @@ impl Session {
         }
         findings.extend(self.layers_found());
         let image = self.file()?;
-        for tool in tools::table() {
+        for tool in tools::all() {
             let offset = self.placement.tools_offset + tool.offset();
             let verified = tool.verify(&image, self.placement.tools_offset);
             let remedy = |reason| format!("{reason}; copy the image anew");

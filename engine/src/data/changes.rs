@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{RenameFlags, renameat2};
 
 use super::remove::{Stays, remove};
-use super::{DataError, Directory, Exclusive, ids};
+use super::{DataError, Directory, Exclusive, ids, marks};
 use crate::sys::{Resolve, open_in};
 
 /// The changes.
@@ -38,7 +38,7 @@ const COMMITTED: &str = "root.committed";
 
 /// Everything that an image makes in its data directory, in the order in which it is removed once the changes are set
 /// aside. The file with the locks comes last: until then no start gets in.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     COMMITTED,
     ROOT,
     "work",
@@ -46,6 +46,7 @@ const OURS: [&str; 8] = [
     "recipes",
     UNFINISHED,
     ids::NAME,
+    marks::NAME,
     INSTANCES,
 ];
 

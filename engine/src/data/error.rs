@@ -61,6 +61,14 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
+    /// The marks of what was deleted cannot be made those of another overlay.
+    #[error("cannot translate the marks of deleted files in the data directory {}: {reason}; mend that, or start with FIM_OVERLAY=overlayfs", .path.display())]
+    Marks {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// It holds what no image has put there.
     #[error("the data directory {} holds other files, which stay; remove what you do not need", .0.display())]
     Others(PathBuf),

@@ -6,6 +6,7 @@
 //! <data>/work     what overlayfs needs beside it
 //! <data>/layers   layers that are stacked on the embedded ones
 //! <data>/ids      which ids of the host its files have, see [`ids`]
+//! <data>/overlay  who wrote the marks of what was deleted, see [`marks`]
 //! <data>/instances   who uses it, see [`instances`]
 //! ```
 //!
@@ -27,6 +28,7 @@ mod error;
 pub mod ids;
 pub mod instances;
 mod location;
+mod marks;
 mod remove;
 
 pub use error::DataError;

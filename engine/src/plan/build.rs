@@ -14,11 +14,11 @@ use super::effects::{Effects, Interpreter};
 use super::environment;
 use super::person::{Person, ROOT_HOME};
 use super::skeleton::Skeleton;
-use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Step, Upper, Way};
+use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Stack, Step, Upper, Way};
 use crate::host::{Host, Kind};
 use crate::image::Image;
 use crate::tools::Tools;
-use flatimage_reserved::effect::{Access, Missing};
+use flatimage_reserved::effect::{Access, Missing, Stacker};
 
 /// The namespaces of every container, in the order in which they are printed.
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "ipc", "uts", "cgroup", "net"];
@@ -57,6 +57,8 @@ pub struct Request {
     pub layers: Vec<LayerSource>,
     /// Where the tools of the image are.
     pub tools: Tools,
+    /// Names of the programs that it brings along to serve a root.
+    pub programs: Vec<String>,
     /// The program and its arguments; empty for an interactive shell.
     pub command: Vec<OsString>,
     /// Whether the program runs as root inside.
@@ -256,15 +258,21 @@ fn root(
             },
         },
     });
-    let overlay = RootAction::Overlay {
-        upper: request.upper.clone(),
+    let asked = effects.stacker.clone();
+    let (asked, cause) = asked.unwrap_or((Stacker::Kernel, base::DEFAULT.to_owned()));
+    let overlay = Step {
+        action: RootAction::Overlay {
+            upper: request.upper.clone(),
+            stack: Stack::choose(asked, host, &request.programs),
+        },
+        cause,
     };
     let fold = effects.folded.iter().map(|cause| Step {
         action: RootAction::Fold,
         cause: cause.clone(),
     });
-    let actions = layers.into_iter().chain([skeleton, overlay]);
-    actions.map(step).chain(fold).collect()
+    let actions = layers.into_iter().chain([skeleton]).map(step);
+    actions.chain([overlay]).chain(fold).collect()
 }
 
 /// A step that no setting asked for.

@@ -83,14 +83,21 @@ impl Display for RootAction {
                     places.chain(links).collect::<Vec<_>>().join(" ")
                 )
             }
-            RootAction::Overlay {
-                upper: Upper::Directory(path),
-            } => {
-                write!(to, "overlay    changes in {}", path.display())
+            RootAction::Overlay { upper, stack } => {
+                match upper {
+                    Upper::Directory(path) => {
+                        write!(to, "overlay    changes in {}", path.display())?;
+                    }
+                    Upper::Memory => write!(to, "overlay    changes in memory")?,
+                }
+                if let Some(program) = stack.with.program() {
+                    write!(to, ", with {program}")?;
+                }
+                let instead = stack.instead.iter();
+                instead
+                    .into_iter()
+                    .try_for_each(|reason| write!(to, "; {reason}"))
             }
-            RootAction::Overlay {
-                upper: Upper::Memory,
-            } => write!(to, "overlay    changes in memory"),
             RootAction::Fold => write!(to, "fold       names are found in any case"),
         }
     }

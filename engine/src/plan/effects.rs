@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use flatimage_reserved::active::Active;
-use flatimage_reserved::effect::{Access, Condition, Missing};
+use flatimage_reserved::effect::{Access, Condition, Missing, Stacker};
 use flatimage_reserved::expand::expand;
 
 use super::build::PlanError;
@@ -26,6 +26,8 @@ pub struct Effects {
     pub allowed: BTreeMap<&'static str, String>,
     /// Where nothing is hidden or made read-only.
     pub unmasked: Vec<PathBuf>,
+    /// Who is to stack the layers, and what says so.
+    pub stacker: Option<(Stacker, String)>,
 }
 
 /// Turns active effects into steps, with the host's variables expanded.
@@ -103,6 +105,7 @@ impl Interpreter<'_> {
             Active::Unmask { target } => {
                 effects.unmasked.push(inside(&self.text(&target), cause)?);
             }
+            Active::Stack { with } => effects.stacker = Some((with, cause.to_owned())),
             Active::When {
                 conditions,
                 effects: inner,

@@ -20,12 +20,14 @@ mod environment;
 mod filter;
 mod person;
 mod skeleton;
+mod stack;
 #[cfg(test)]
 mod tests;
 
 pub use accounts::with_account;
 pub use build::{PlanError, ROOT_RANGE, Request, build};
 pub use filter::{Filter, Opened};
+pub use stack::Stack;
 
 /// Everything that a start does, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -139,6 +141,8 @@ pub enum RootAction {
     Overlay {
         /// Where changes go.
         upper: Upper,
+        /// Who does it.
+        stack: Stack,
     },
     /// Shows the root over FUSE so that names are found in any case.
     Fold,

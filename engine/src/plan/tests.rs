@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use flatimage_reserved::decl::{BitDecl, BitsDecl, Encoding, RegionDecl};
-use flatimage_reserved::effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace};
+use flatimage_reserved::effect::{
+    Access, AccessDecl, Condition, Effect, Missing, Namespace, Stacker,
+};
 use flatimage_reserved::value::Value;
 
 use super::*;
@@ -69,6 +71,7 @@ fn request(command: &[&str]) -> Request {
             size: 9,
         }],
         tools: Tools::Directory("/cache/tools".into()),
+        programs: vec!["fuse-overlayfs".into()],
         command: command.iter().map(Into::into).collect(),
         as_root: false,
         pid: 77,
@@ -344,6 +347,49 @@ fn folding_is_the_last_step_of_the_root_and_never_left_out_in_silence() {
             .contains("needs FUSE, and /dev/fuse is away;"),
         "{error}"
     );
+}
+
+#[test]
+fn who_cannot_stack_is_replaced_with_a_reason_as_often_as_there_is_somebody() {
+    static EFFECTS: [Effect; 1] = [Effect::Stack {
+        with: Stacker::FuseOverlayfs,
+    }];
+    let stack = |host: &Host, request: &Request| {
+        let plan = plan_of(&EFFECTS, "v", host, request).unwrap();
+        (plan.stack().unwrap().clone(), plan)
+    };
+    let (able, plan) = stack(&host(&[], &[]), &request(&[]));
+    assert_eq!((able.with, &able.instead), (Stacker::FuseOverlayfs, &None));
+    let next = plan.restacked("it ended").unwrap();
+    let expected = "it ended; the kernel's overlayfs stacks the layers instead";
+    let found = next.stack().unwrap();
+    assert_eq!(
+        (found.with, found.instead.as_deref()),
+        (Stacker::Kernel, Some(expected))
+    );
+    assert_eq!(next.restacked("again"), None);
+
+    let without_fuse = Host {
+        no_fuse: Some("/dev/fuse is away".into()),
+        ..host(&[], &[])
+    };
+    let without_program = Request {
+        programs: Vec::new(),
+        ..request(&[])
+    };
+    for (host, request, reason) in [
+        (without_fuse, request(&[]), "/dev/fuse is away"),
+        (
+            host(&[], &[]),
+            without_program,
+            "the image brings no `fuse-overlayfs` along",
+        ),
+    ] {
+        let (replaced, plan) = stack(&host, &request);
+        assert_eq!(replaced.with, Stacker::Kernel);
+        assert!(replaced.instead.unwrap().contains(reason));
+        assert_eq!(plan.restacked("it refuses"), None);
+    }
 }
 
 #[test]

@@ -5,14 +5,14 @@
 //! on the root lives exactly as long as somebody holds the descriptors or is in a copy of the mount namespace: the
 //! kernel takes it apart when the last instance is gone, however that ended.
 //!
-//! When names are [folded](super::folding), there is a second mount namespace, and that is the one whose descriptor is
-//! sent.
+//! When the layers are [stacked](super::stacking) by a program, or names are [folded](super::folding), there is a further
+//! mount namespace for each, and the last is the one whose descriptor is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
@@ -21,20 +21,29 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::kernel::RootKernel;
 use super::spelling::Spelling;
-use super::{die_with_parent, folding, identity, place, refusal, root};
-use crate::plan::{IdMap, Plan, RootAction, Step, Upper, Way};
+use super::stacking::{self, Stacking};
+use super::{Context, die_with_parent, folding, identity, place, refusal, root};
+use crate::plan::{IdMap, Plan, RootAction, Stack, Step, Upper, Way};
+use crate::tools;
 use crate::trace::trace;
 
 /// The kernel as the builder sees it.
 pub struct Builder<'a> {
+    context: &'a Context<'a>,
     supervisor: Channel,
     /// The process that serves the layers, if there are any.
     server: Option<Channel>,
     /// Where the layers are, if they are unpacked.
     directories: Vec<Option<PathBuf>>,
+    /// Where the programs that serve a root are, if they are unpacked.
+    programs: Option<PathBuf>,
     data: Option<OwnedFd>,
     /// For the layers.
     fuse: Option<OwnedFd>,
+    /// For the root, when a program stacks it.
+    stacked: Option<OwnedFd>,
+    /// The opened directory of the programs.
+    opened_programs: Option<OwnedFd>,
     /// For the folded view of the root.
     folded: Option<OwnedFd>,
     /// The processes that were started for the root.
@@ -42,28 +51,42 @@ pub struct Builder<'a> {
     /// The opened directories.
     unpacked: Vec<Option<OwnedFd>>,
     layers: usize,
-    warn: &'a dyn Fn(&str),
+    /// Whether what fails now is the stacking, which somebody else may be able to do.
+    stacking: bool,
+}
+
+/// What was unpacked for a root on the host.
+#[derive(Default)]
+pub struct Unpacked {
+    /// The layers, if they are not served.
+    pub layers: Vec<Option<PathBuf>>,
+    /// The programs that serve a root, if one is needed and there is a place to keep them in.
+    pub programs: Option<PathBuf>,
 }
 
 impl<'a> Builder<'a> {
     /// For the process that was just forked into a new user and mount namespace.
     pub fn new(
+        context: &'a Context<'a>,
         supervisor: Channel,
         server: Option<Channel>,
-        directories: Vec<Option<PathBuf>>,
-        warn: &'a dyn Fn(&str),
+        unpacked: Unpacked,
     ) -> Builder<'a> {
         Builder {
+            context,
             supervisor,
             server,
-            directories,
+            directories: unpacked.layers,
+            programs: unpacked.programs,
             data: None,
             fuse: None,
+            stacked: None,
+            opened_programs: None,
             folded: None,
             servers: Vec::new(),
             unpacked: Vec::new(),
             layers: 0,
-            warn,
+            stacking: false,
         }
     }
 
@@ -71,16 +94,24 @@ impl<'a> Builder<'a> {
     pub fn report(&self, failure: Failure) {
         let Failure { code, text } = failure;
         // Nobody is left to tell when the supervisor is gone.
-        let _ = self.supervisor.send(&Message::Failed { code, text });
+        let _ = self.supervisor.send(&match self.stacking {
+            true => Message::Unstacked { text },
+            false => Message::Failed { code, text },
+        });
     }
 
     /// Everything that only the caller may open is opened before the ids change.
     fn open_outside(&mut self, plan: &Plan) -> Result<(), Failure> {
         for step in &plan.root {
             match &step.action {
-                RootAction::Overlay {
-                    upper: Upper::Directory(data),
-                } => self.data = Some(root::open_data(data)?),
+                RootAction::Overlay { upper, stack } => {
+                    if let Upper::Directory(data) = upper {
+                        self.data = Some(root::open_data(data)?);
+                    }
+                    if let Some(program) = stack.with.program() {
+                        self.open_for(program)?;
+                    }
+                }
                 RootAction::Layers { way: Way::Fuse, .. } => {
                     self.fuse = Some(open_fuse("the layers need")?);
                 }
@@ -149,6 +180,74 @@ impl<'a> Builder<'a> {
         root::create_skeleton(&directories, &spelled, &links)
     }
 
+    /// Opens what `program` needs to stack the root.
+    fn open_for(&mut self, program: &str) -> Result<(), Failure> {
+        self.stacked = Some(open_fuse(&format!("{program} needs"))?);
+        let opened = self.programs.as_ref().map(|path| place::stage(path));
+        self.opened_programs = opened
+            .transpose()
+            .attempting(|| format!("open the directory of {program}"))?;
+        Ok(())
+    }
+
+    fn overlay(&mut self, upper: &Upper, stack: &Stack) -> Result<(), Failure> {
+        let data = self.data.take();
+        root::prepare_changes(data.as_ref())?;
+        self.stacking = true;
+        match stack.with.program() {
+            None => self.stack_by_kernel()?,
+            Some(program) => self.stack_by(program, upper, data.as_ref())?,
+        }
+        self.stacking = false;
+        Ok(())
+    }
+
+    fn stack_by_kernel(&self) -> Result<(), Failure> {
+        if !root::mount_overlay(self.layers)? {
+            (self.context.warn)(
+                "the filesystem that changes are kept on has no extended attributes: directories of the \
+                 layers cannot be removed or replaced; choose another place with FIM_DIR_DATA",
+            );
+        }
+        Ok(())
+    }
+
+    fn stack_by(
+        &mut self,
+        program: &'static str,
+        upper: &Upper,
+        data: Option<&OwnedFd>,
+    ) -> Result<(), Failure> {
+        let fuse = self.stacked.take();
+        let fuse = fuse.ok_or_else(|| Failure::ours("the plan has no server for the root"))?;
+        self.show_programs()
+            .attempting(|| format!("show {program}"))?;
+        let stacking = Stacking {
+            program,
+            layers: self.layers,
+            upper: root::show_changes(data).attempting(|| "show the data directory".into())?,
+            data: match upper {
+                Upper::Directory(path) => Some(path),
+                Upper::Memory => None,
+            },
+        };
+        self.servers.push(stacking::stack(&stacking, fuse)?);
+        Ok(())
+    }
+
+    /// Where there is no directory to keep them in, they are unpacked on the stage, which is in memory.
+    fn show_programs(&self) -> io::Result<()> {
+        match &self.opened_programs {
+            Some(directory) => root::show_servers(directory),
+            None => tools::unpack(
+                &tools::servers(),
+                &self.context.image,
+                self.context.tools_offset,
+                Path::new("/"),
+            ),
+        }
+    }
+
     fn fold(&mut self) -> Result<(), Failure> {
         let fuse = self.folded.take();
         let fuse = fuse.ok_or_else(|| Failure::ours("the plan has no folded root"))?;
@@ -199,16 +298,7 @@ impl RootKernel for Builder<'_> {
                 files,
                 links,
             } => self.create_skeleton(directories, files, links),
-            RootAction::Overlay { .. } => {
-                let keeps = root::mount_overlay(self.layers, self.data.take().as_ref())?;
-                if !keeps {
-                    (self.warn)(
-                        "the filesystem that changes are kept on has no extended attributes: directories of the \
-                         layers cannot be removed or replaced; choose another place with FIM_DIR_DATA",
-                    );
-                }
-                Ok(())
-            }
+            RootAction::Overlay { upper, stack } => self.overlay(upper, stack),
             RootAction::Fold => self.fold(),
         }
     }

@@ -35,6 +35,11 @@ pub enum Message {
         /// The processes that the builder started and the root needs.
         servers: Vec<OwnedFd>,
     },
+    /// From the builder: whoever was to stack the layers cannot.
+    Unstacked {
+        /// Why not.
+        text: String,
+    },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
     /// From the container: the program has ended, and every other process with it.
@@ -87,6 +92,10 @@ impl Channel {
                 let fds = [user, mounts].into_iter().chain(servers);
                 self.send_bytes(b"R", &fds.map(AsFd::as_fd).collect::<Vec<_>>())
             }
+            Message::Unstacked { text } => {
+                let text = &text.as_bytes()[..text.len().min(LONGEST - 1)];
+                self.send_bytes(&[b"U", text].concat(), &[])
+            }
             Message::Started(pid) => {
                 let pid = pid.as_raw().to_le_bytes();
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
@@ -120,6 +129,9 @@ impl Channel {
                 user,
                 mounts,
                 servers: fds.collect(),
+            },
+            ([b'U', text @ ..], _, _) => Message::Unstacked {
+                text: String::from_utf8_lossy(text).into_owned(),
             },
             ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(i32::from_le_bytes(
                 pid.try_into()

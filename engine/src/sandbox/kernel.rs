@@ -70,7 +70,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::plan::{Action, IdMap, Upper};
+    use flatimage_reserved::effect::Stacker;
+
+    use crate::plan::{Action, IdMap, Stack, Upper};
 
     /// Writes down what it is asked, and fails at one call.
     struct Recorder {
@@ -140,6 +142,11 @@ mod tests {
             root: vec![Step {
                 action: RootAction::Overlay {
                     upper: Upper::Memory,
+                    stack: Stack {
+                        with: Stacker::Kernel,
+                        instead: None,
+                        further: Vec::new(),
+                    },
                 },
                 cause: "default".into(),
             }],

@@ -6,6 +6,7 @@
 //! and instances hold, and an instance ends with its supervisor: whatever is killed, nothing is left.
 
 use std::fs::File;
+use std::path::PathBuf;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -31,6 +32,7 @@ mod server;
 mod shared;
 mod signals;
 mod spelling;
+mod stacking;
 mod supervise;
 
 use failure::Attempt;
@@ -55,6 +57,8 @@ pub struct Context<'a> {
     pub image: File,
     /// Where in it the tools begin.
     pub tools_offset: u64,
+    /// Unpacks the programs that serve a root, if they are not yet; `None` where there is no directory to keep them in.
+    pub servers: &'a dyn Fn() -> Option<PathBuf>,
     /// The data directory; `None` when changes are kept in memory.
     pub data: Option<&'a data::Directory>,
     /// What the caller chose for this start alone.

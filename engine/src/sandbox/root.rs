@@ -29,7 +29,11 @@ const LAYERS: &str = "/layers";
 const SKELETON: &str = "/skeleton";
 const ACCOUNTS: &str = "/accounts";
 const MEMORY: &str = "/memory";
+const DATA: &str = "/data";
 const ROOT: &str = "/root";
+
+/// Where the programs that serve a root are, on the stage.
+pub const SERVERS: &str = "/servers";
 
 /// Directories of which one exists on every host, to mount the stage on. `/tmp` first: it is
 /// the one that no path of the host leads through that could be needed before the pivot.
@@ -62,7 +66,9 @@ pub fn enter_stage() -> Result<(), Failure> {
     .attempting(|| format!("mount a filesystem in memory on {anchor}"))?;
     let stage = || -> io::Result<()> {
         chdir(anchor)?;
-        for name in ["host", "layers", "skeleton", "accounts", "memory", "root"] {
+        for name in [
+            "host", "layers", "skeleton", "accounts", "memory", "data", "servers", "root",
+        ] {
             fs::create_dir(name)?;
         }
         // A server that stays here looks at itself, and at who asks it.
@@ -81,6 +87,11 @@ pub fn mount_layers(fuse: &OwnedFd) -> Result<(), Failure> {
 /// Mounts the folded view, which `fuse` is the server's side of, over the overlay. From then on it is the root.
 pub fn mount_folded(fuse: &OwnedFd) -> Result<(), Failure> {
     mount_fuse(fuse, ROOT, MsFlags::empty()).attempting(|| "mount the folded root over FUSE".into())
+}
+
+/// Mounts the stacked root, which `fuse` is the server's side of.
+pub fn mount_stacked(fuse: &OwnedFd) -> Result<(), Failure> {
+    mount_fuse(fuse, ROOT, MsFlags::empty()).attempting(|| "mount the root over FUSE".into())
 }
 
 fn mount_fuse(fuse: &OwnedFd, at: &str, further: MsFlags) -> nix::Result<()> {
@@ -110,12 +121,39 @@ pub fn show_layers(directories: &[Option<OwnedFd>]) -> io::Result<()> {
         let at = format!("{LAYERS}/{index}");
         fs::create_dir(&at)?;
         if let Some(directory) = directory {
-            let mount = clone_tree(directory.as_fd())?;
-            set_attributes(mount.as_fd(), attributes)?;
-            move_mount(mount.as_fd(), place::stage(Path::new(&at))?.as_fd())?;
+            show(directory, &at, attributes)?;
         }
     }
     Ok(())
+}
+
+/// Shows the directory with the programs that serve a root.
+pub fn show_servers(directory: &OwnedFd) -> io::Result<()> {
+    let attributes = MountAttributes {
+        read_only: true,
+        no_devices: true,
+        no_exec: false,
+    };
+    show(directory, SERVERS, attributes)
+}
+
+/// Shows the place of the changes by a plain name, and answers the name. `data` is the data directory, or `None` for
+/// changes in memory.
+pub fn show_changes(data: Option<&OwnedFd>) -> io::Result<&'static str> {
+    let Some(data) = data else { return Ok(MEMORY) };
+    let attributes = MountAttributes {
+        read_only: false,
+        no_devices: true,
+        no_exec: true,
+    };
+    show(data, DATA, attributes)?;
+    Ok(DATA)
+}
+
+fn show(directory: &OwnedFd, at: &str, attributes: MountAttributes) -> io::Result<()> {
+    let mount = clone_tree(directory.as_fd())?;
+    set_attributes(mount.as_fd(), attributes)?;
+    move_mount(mount.as_fd(), place::stage(Path::new(at))?.as_fd())
 }
 
 /// The directories that will be stacked above the skeleton, as far as there are any, opened to look into.
@@ -176,14 +214,15 @@ pub fn write_account(name: &OsStr, contents: &str) -> io::Result<OwnedFd> {
     place::stage(&path)
 }
 
-/// Stacks `layers` and the changes. `data` is the data directory, or `None` to keep changes in
-/// memory. Answers whether the overlay can keep all of its marks there.
-pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<bool, Failure> {
-    let lower: Vec<String> = (0..layers)
-        .rev()
-        .map(|index| format!("{LAYERS}/{index}"))
-        .chain([SKELETON.to_owned()])
-        .collect();
+/// The directories that are stacked below the changes, the highest first.
+pub fn lower(layers: usize) -> Vec<String> {
+    let layers = (0..layers).rev().map(|index| format!("{LAYERS}/{index}"));
+    layers.chain([SKELETON.to_owned()]).collect()
+}
+
+/// Enters the place of the changes and makes the directories there that every stacking needs. `data` is the data
+/// directory, or `None` to keep changes in memory.
+pub fn prepare_changes(data: Option<&OwnedFd>) -> Result<(), Failure> {
     // A colon or comma in a path would end the option: the data directory is the working
     // directory and the options name what is in it.
     match data {
@@ -198,13 +237,19 @@ pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<bool, Fail
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Stacks `layers` and the changes, whose place is the [working directory](prepare_changes). Answers whether the overlay
+/// can keep all of its marks there.
+pub fn mount_overlay(layers: usize) -> Result<bool, Failure> {
     // The overlay of the run before may still be syncing, which `index=on` would take for a
     // second user of the same directories; that there is none is what the claim is for.
     // Without privileges over the host the overlay keeps its marks in `user.` attributes
     // (Linux 5.11; Documentation/filesystems/overlayfs.rst).
     let options = format!(
         "lowerdir={},upperdir=root,workdir=work,userxattr,index=off",
-        lower.join(":")
+        lower(layers).join(":")
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(
@@ -220,7 +265,7 @@ pub fn mount_overlay(layers: usize, data: Option<&OwnedFd>) -> Result<bool, Fail
     let _ = fs::set_permissions("work/work", Permissions::from_mode(0o700));
     let keeps = keeps_attributes("work");
     chdir("/").attempting(|| "leave the data directory".into())?;
-    refuse_read_only(&open_root()?)?;
+    examine()?;
     Ok(keeps)
 }
 
@@ -240,9 +285,9 @@ pub fn open_root() -> Result<OwnedFd, Failure> {
     nix::fcntl::open(ROOT, flags, Mode::empty()).attempting(|| "open the root".into())
 }
 
-/// An overlay whose upper directory cannot be used mounts all the same, read-only.
-fn refuse_read_only(root: &OwnedFd) -> Result<(), Failure> {
-    let found = fstatvfs(root).attempting(|| "examine the root".into())?;
+/// Whether the root can be used. An overlay whose upper directory cannot be mounts all the same, read-only.
+pub fn examine() -> Result<(), Failure> {
+    let found = fstatvfs(open_root()?).attempting(|| "examine the root".into())?;
     if found.flags().contains(FsFlags::ST_RDONLY) {
         return Err(Failure::ours(
             "the data directory cannot hold changes: its filesystem refuses what overlayfs needs; \

@@ -95,7 +95,7 @@ impl<'a> Scope<'a> {
                 self.path(report, &format!("{path}.symlink.link"), &symlink.link);
                 self.template(report, &format!("{path}.symlink.target"), &symlink.target);
             }
-            Effect::Share(_) | Effect::Fold(_) => {}
+            Effect::Share(_) | Effect::Fold(_) | Effect::Stack(_) => {}
             Effect::Allow(allow) => self.allow(report, &format!("{path}.allow"), allow),
             Effect::Unmask(unmask) => {
                 self.path(report, &format!("{path}.unmask.target"), &unmask.target);

@@ -176,6 +176,7 @@ fn effect(effect: &source::Effect) -> Effect {
         source::Effect::Unmask(unmask) => Effect::Unmask {
             target: unmask.target.clone(),
         },
+        source::Effect::Stack(stack) => Effect::Stack { with: stack.with },
         source::Effect::ForEach(each) => Effect::ForEach {
             effects: effects(&each.effects),
         },

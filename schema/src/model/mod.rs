@@ -6,7 +6,7 @@ mod layout;
 pub(crate) use build::build;
 
 use crate::name::Name;
-pub use crate::source::{Answer, ArgumentKind, Missing, Namespace, Test};
+pub use crate::source::{Answer, ArgumentKind, Missing, Namespace, Stacker, Test};
 
 /// The whole declaration.
 #[derive(Debug, Clone)]
@@ -167,6 +167,8 @@ pub enum Effect {
     Allow { rules: Vec<Name> },
     /// What is hidden by default is not.
     Unmask { target: String },
+    /// The layers and the changes are stacked by this.
+    Stack { with: Stacker },
     /// Once for every entry.
     ForEach { effects: Vec<Effect> },
     /// While all conditions hold.

@@ -26,6 +26,8 @@ pub enum Effect {
     Allow(Allow),
     /// What is hidden or read-only by default below a path is not.
     Unmask(Unmask),
+    /// The layers and the changes are stacked in another way.
+    Stack(Stack),
     /// Effects once for every entry of a map or record of a list.
     ForEach(ForEach),
     /// Effects while all conditions given hold.
@@ -135,6 +137,24 @@ pub struct Allow {
 pub struct Unmask {
     /// Path in the container.
     pub target: String,
+}
+
+/// What stacks the layers and the changes into the root that all instances share.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// Who does it. What the host or the image cannot do falls to the next.
+    pub with: Stacker,
+}
+
+/// Who stacks layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stacker {
+    /// The kernel's own overlayfs.
+    Kernel,
+    /// The program of that name, over FUSE.
+    FuseOverlayfs,
 }
 
 /// Effects once for every entry of a map (`{key}`, `{value}`) or record of a list (`{field}`).

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::plan::{IdMap, LayerSource, Plan};
 
 /// Version of what supervisors say to each other.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 
 /// Which of the choices of a root the caller made for this start alone, by a `FIM_*` variable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Explicit {
     pub layers: bool,
     /// Whether names are found in any case.
     pub casefold: bool,
+    /// Who stacks the layers.
+    pub overlay: bool,
 }
 
 /// The choices of a root.
@@ -34,6 +36,9 @@ pub struct Key {
     /// Whether names are found in any case.
     #[serde(default)]
     casefold: bool,
+    /// Who stacks the layers.
+    #[serde(default)]
+    overlay: String,
 }
 
 /// How a running root differs from what is asked for.
@@ -60,6 +65,10 @@ impl Key {
                 IdMap::Range { first, .. } => format!("those from {first} on"),
             },
             casefold: plan.is_folded(),
+            overlay: plan
+                .stack()
+                .map_or("", |stack| stack.with.name())
+                .to_owned(),
         }
     }
 
@@ -71,6 +80,7 @@ impl Key {
             layers: layers.into(),
             ids: "x".into(),
             casefold: false,
+            overlay: "kernel".into(),
         }
     }
 
@@ -89,6 +99,7 @@ impl Key {
                 self.casefold == running.casefold,
                 explicit.casefold,
             ),
+            ("overlay", self.overlay == running.overlay, explicit.overlay),
         ];
         let differing = || choices.iter().filter(|(_, same, _)| !same);
         if let Some((what, ..)) = differing().find(|(.., explicit)| *explicit) {
@@ -133,7 +144,7 @@ mod tests {
     fn what_differs_is_named_with_who_asked_for_it() {
         let asked = Explicit {
             layers: true,
-            casefold: false,
+            ..Explicit::default()
         };
         let stored = Explicit::default();
         assert_eq!(
@@ -157,8 +168,8 @@ mod tests {
             Difference::Stored("case folding".into())
         );
         let folding = Explicit {
-            layers: false,
             casefold: true,
+            ..Explicit::default()
         };
         assert_eq!(
             Key::test("b").differs_from(&folded("a"), folding),

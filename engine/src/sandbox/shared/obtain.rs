@@ -1,5 +1,6 @@
 //! Joins the root of running instances, or builds one.
 
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
@@ -11,7 +12,7 @@ use super::{Difference, Key, SharedRoot};
 use crate::data::instances::{Gate, Living};
 use crate::data::{self, DataError};
 use crate::plan::{IdMap, Plan, Way};
-use crate::sandbox::builder::Builder;
+use crate::sandbox::builder::{self, Builder};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::{Context, identity, kernel, refusal, server};
@@ -123,18 +124,49 @@ fn compare(wanted: &Key, running: &Key, pid: u32, context: &Context<'_>) -> Resu
     }
 }
 
-/// Builds a root in new namespaces.
+/// Builds a root. What the host refuses to stack in one way is stacked in the next, with a warning.
 fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
+    let mut plan = Cow::Borrowed(plan);
+    loop {
+        if let (Some(data), Some(stack)) = (context.data, plan.stack()) {
+            data.mark_for(stack.with, &plan.identity.map)?;
+        }
+        let reason = match build_once(&plan, context)? {
+            Built::Root(root) => return Ok(root),
+            Built::Unstacked(reason) => reason,
+        };
+        let next = plan.restacked(&reason);
+        let next = next.ok_or_else(|| Failure::ours(reason))?;
+        if let Some(instead) = next.stack().and_then(|stack| stack.instead.as_ref()) {
+            (context.warn)(instead);
+        }
+        plan = Cow::Owned(next);
+    }
+}
+
+/// What came of a builder.
+enum Built {
+    Root(SharedRoot),
+    /// Whoever was to stack the layers cannot, for this reason.
+    Unstacked(String),
+}
+
+/// Builds a root in new namespaces.
+fn build_once(plan: &Plan, context: &Context<'_>) -> Result<Built, Failure> {
     let unpacked = unpack(plan, context)?;
     let (directories, lease) = unpacked.map(|it| (it.directories, it.lease)).unzip();
+    let program = plan.stack().and_then(|stack| stack.with.program());
+    let unpacked = builder::Unpacked {
+        layers: directories.unwrap_or_default(),
+        programs: program.and_then(|_| (context.servers)()),
+    };
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
     let (server, servers) = serve(plan, context)?;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     match fork_into(namespaces).map_err(|error| refusal::explain(&error))? {
         Fork::Child => {
             drop(ours);
-            let directories = directories.unwrap_or_default();
-            let mut builder = Builder::new(theirs, server, directories, context.warn);
+            let mut builder = Builder::new(context, theirs, server, unpacked);
             let result = kernel::build(plan, &mut builder);
             let code = i32::from(result.is_err());
             if let Err(failure) = result {
@@ -147,11 +179,13 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
             let built = await_root(plan, &ours, builder);
             // It ends by itself, and at once: what it built is the supervisor's now.
             let _ = waitpid(builder, None);
-            let built = built?;
-            Ok(SharedRoot {
-                servers: servers.into_iter().chain(built.servers).collect(),
-                lease,
-                ..built
+            Ok(match built? {
+                Built::Root(root) => Built::Root(SharedRoot {
+                    servers: servers.into_iter().chain(root.servers).collect(),
+                    lease,
+                    ..root
+                }),
+                unstacked => unstacked,
             })
         }
     }
@@ -187,7 +221,7 @@ fn serve(plan: &Plan, context: &Context<'_>) -> Result<(Option<Channel>, Vec<Own
 }
 
 /// The root, with those servers that the builder started.
-fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<SharedRoot, Failure> {
+fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<Built, Failure> {
     if let IdMap::Range { first, count } = plan.identity.map {
         identity::map_outer_range(builder, first, count)
             .attempting(|| format!("give the container the ids from {first} on"))?;
@@ -203,12 +237,13 @@ fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<SharedRoot
             user,
             mounts,
             servers,
-        }) => Ok(SharedRoot {
+        }) => Ok(Built::Root(SharedRoot {
             user,
             mounts,
             servers,
             lease: None,
-        }),
+        })),
+        Some(Message::Unstacked { text }) => Ok(Built::Unstacked(text)),
         Some(Message::Failed { code, text }) => Err(Failure { code, text }),
         _ => Err(Failure::ours(
             "the container's root could not be built: the process that builds it was killed",

@@ -1,0 +1,280 @@
+//! The programs that stack a container's root where the kernel does not.
+//!
+//! No distribution has them static. So each comes with the loader and the libraries that it names, and those they
+//! name, from the packages of the host's own client: [`crate::linked`] says which. What is got is kept, complete or not at
+//! all. An image without them works, and falls back to the kernel; so a host without a package client, or without a
+//! network, is no reason to build none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::apt::Client;
+use super::{ToolsError, failed_server};
+use crate::file;
+use crate::linked::Linked;
+
+/// The name of the loader in an image, whatever the architecture calls it.
+const LOADER: &str = "ld.so";
+
+/// A program that serves a root.
+struct Server {
+    name: &'static str,
+    /// The Debian package.
+    package: &'static str,
+    /// Where in it the program is.
+    packaged: &'static str,
+    /// SPDX expression.
+    licence: &'static str,
+}
+
+const SERVERS: [Server; 1] = [Server {
+    name: "fuse-overlayfs",
+    package: "fuse-overlayfs",
+    packaged: "usr/bin/fuse-overlayfs",
+    licence: "GPL-3.0-or-later",
+}];
+
+/// SPDX expressions of libraries, by how their names begin. Both allow that whoever gets the library gets its source from
+/// where it came from, which the metadata name.
+const LIBRARIES: [(&str, &str); 2] = [("libfuse", "LGPL-2.1-only"), ("", "LGPL-2.1-or-later")];
+
+/// A file of the image.
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) program: Vec<u8>,
+    pub(super) about: About,
+}
+
+/// Where a file came from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) version: String,
+    pub(super) licence: String,
+    pub(super) source: String,
+}
+
+/// The servers with everything they need, sorted by name; in words, why there are none.
+pub(super) fn gather(cache: &Path, path: Option<&OsStr>) -> Result<Vec<Part>, ToolsError> {
+    let kept = cache.join("fetched-servers");
+    if let Ok(parts) = load(&kept) {
+        return Ok(parts);
+    }
+    let scratch = cache.join("apt-servers");
+    file::remove_dir(&scratch)?;
+    let client = Client {
+        path: path.unwrap_or_default(),
+        scratch: &scratch,
+    };
+    client.update("fuse-overlayfs")?;
+    let mut packages = Packages {
+        client: &client,
+        got: BTreeMap::new(),
+    };
+    let parts = collect(&mut packages)?;
+    keep(&kept, &parts)?;
+    file::remove_dir(&scratch)?;
+    load(&kept)
+}
+
+/// Unpacked packages.
+struct Packages<'a> {
+    client: &'a Client<'a>,
+    got: BTreeMap<String, Package>,
+}
+
+struct Package {
+    tree: PathBuf,
+    version: String,
+    depends: Vec<String>,
+}
+
+impl Packages<'_> {
+    fn get(&mut self, name: &str) -> Result<(), ToolsError> {
+        if self.got.contains_key(name) {
+            return Ok(());
+        }
+        self.client.download(&[name])?;
+        let unpacked = self.client.unpack(name)?;
+        let package = Package {
+            version: unpacked.version,
+            depends: alternatives(&unpacked.depends),
+            tree: unpacked.tree,
+        };
+        self.got.insert(name.to_owned(), package);
+        Ok(())
+    }
+
+    /// The library of that name: in a package that is there, or in one that these depend on.
+    fn library(&mut self, name: &str) -> Result<(Vec<u8>, About), ToolsError> {
+        loop {
+            for (package, unpacked) in &self.got {
+                if let Some(path) = find(&unpacked.tree, name) {
+                    return Ok((file::read(&path)?, about(package, &unpacked.version, name)));
+                }
+            }
+            let further = self.got.values().flat_map(|package| &package.depends);
+            let mut further = further.filter(|name| name.starts_with("lib"));
+            let next = further.find(|name| !self.got.contains_key(*name)).cloned();
+            let next = next.ok_or_else(|| failed_server(name, "no package has it"))?;
+            self.get(&next)?;
+        }
+    }
+}
+
+fn about(package: &str, version: &str, name: &str) -> About {
+    let server = SERVERS.iter().find(|server| server.name == name);
+    let library = LIBRARIES.iter().find(|(start, _)| name.starts_with(start));
+    About {
+        version: version.to_owned(),
+        licence: server
+            .map(|server| server.licence)
+            .or(library.map(|(_, licence)| *licence))
+            .unwrap_or_default()
+            .to_owned(),
+        source: format!("package {package} {version}"),
+    }
+}
+
+/// The names in a `Depends` field, each alternative on its own, without versions.
+fn alternatives(field: &str) -> Vec<String> {
+    let one = |text: &str| {
+        text.split_whitespace()
+            .next()
+            .map(|name| name.split(':').next().unwrap_or(name).to_owned())
+    };
+    field.split([',', '|']).filter_map(one).collect()
+}
+
+/// A library in an unpacked package. A link leads to a file beside it; one to anywhere else leads to the host.
+fn find(tree: &Path, name: &str) -> Option<PathBuf> {
+    let mut open: Vec<PathBuf> = ["lib", "lib64", "usr/lib", "usr/lib64"]
+        .iter()
+        .map(|directory| tree.join(directory))
+        .collect();
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if entry.file_name() == name {
+                let path = match fs::read_link(entry.path()) {
+                    Ok(target) => directory.join(target.file_name()?),
+                    Err(_) => entry.path(),
+                };
+                if fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+                    return Some(path);
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Every server, and from there whatever is named, until nothing new is.
+fn collect(packages: &mut Packages<'_>) -> Result<Vec<Part>, ToolsError> {
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let mut wanted = BTreeSet::new();
+    let linked = |name: &str, bytes: &[u8]| {
+        Linked::parse(bytes).map_err(|error| failed_server(name, &error.to_string()))
+    };
+    let mut loader = None;
+    for server in &SERVERS {
+        packages.get(server.package)?;
+        let package = &packages.got[server.package];
+        let program = file::read(&package.tree.join(server.packaged))?;
+        let names = linked(server.name, &program)?;
+        loader = names.loader().map(str::to_owned).or(loader);
+        wanted.extend(names.libraries);
+        let part = Part {
+            name: server.name.to_owned(),
+            program,
+            about: about(server.package, &package.version, server.name),
+        };
+        parts.insert(part.name.clone(), part);
+    }
+    let loader = loader.ok_or_else(|| failed_server(SERVERS[0].name, "it names no loader"))?;
+    wanted.insert(loader.clone());
+    while let Some(name) = wanted.pop_first() {
+        let (program, about) = packages.library(&name)?;
+        let further = linked(&name, &program)?.libraries;
+        // Who names the loader as a library means the one that is there already.
+        let stored = if name == loader {
+            LOADER.to_owned()
+        } else {
+            name
+        };
+        let part = Part {
+            name: stored.clone(),
+            program,
+            about,
+        };
+        parts.insert(stored, part);
+        let known = |name: &String| *name == loader || parts.contains_key(name);
+        wanted.extend(further.into_iter().filter(|name| !known(name)));
+    }
+    Ok(parts.into_values().collect())
+}
+
+/// The list goes last, as the mark of a complete collection.
+fn keep(kept: &Path, parts: &[Part]) -> Result<(), ToolsError> {
+    file::remove_dir(kept)?;
+    file::create_dir(kept)?;
+    let mut list = BTreeMap::new();
+    for part in parts {
+        file::write_changed(&kept.join(&part.name), &part.program)?;
+        list.insert(&part.name, &part.about);
+    }
+    let list = serde_json::to_vec(&list).expect("texts always have a JSON form");
+    Ok(file::write_changed(&kept.join("list.json"), &list)?)
+}
+
+fn load(kept: &Path) -> Result<Vec<Part>, ToolsError> {
+    let list = file::read(&kept.join("list.json"))?;
+    let list: BTreeMap<String, About> = serde_json::from_slice(&list)
+        .map_err(|error| failed_server("list.json", &error.to_string()))?;
+    let part = |(name, about): (String, About)| {
+        let program = file::read(&kept.join(&name))?;
+        Ok(Part {
+            name,
+            program,
+            about,
+        })
+    };
+    list.into_iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_package_depends_on_is_named_without_versions() {
+        assert_eq!(
+            alternatives("fuse3, libc6 (>= 2.34), liba:any | libb"),
+            ["fuse3", "libc6", "liba", "libb"]
+        );
+    }
+
+    #[test]
+    fn a_library_is_found_through_a_link_that_stays_in_the_package() {
+        let tree = tempfile::tempdir().unwrap();
+        let lib = tree.path().join("usr/lib/machine");
+        fs::create_dir_all(&lib).unwrap();
+        fs::write(lib.join("liba.so.1.2"), "").unwrap();
+        std::os::unix::fs::symlink("liba.so.1.2", lib.join("liba.so.1")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", lib.join("libb.so.1")).unwrap();
+        let found = |name| find(tree.path(), name);
+        assert_eq!(found("liba.so.1"), Some(lib.join("liba.so.1.2")));
+        assert_eq!(found("libb.so.1"), None);
+        assert_eq!(found("libc.so.1"), None);
+    }
+}

@@ -1,0 +1,146 @@
+//! The program that stacks the layers and the changes where the kernel does not.
+//!
+//! The builder forks it where the layers are mounted, and then goes to a copy of those mounts, in which it mounts the
+//! FUSE filesystem that the program serves. The program stays in the first mount namespace, which has what it stacks, so
+//! it does not keep alive what it serves: as with the [folded view](super::folding), the end goes from link to link.
+//!
+//! It is started by a loader of its own with libraries of its own, whatever the host has, and with no variable of the
+//! caller's: one of them could make the loader load something else.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{dup2_stderr, execve, ftruncate};
+
+use super::channel::{Channel, Message};
+use super::detach::detach;
+use super::failure::{Attempt, Failure, plain};
+use super::root;
+use crate::sys::{Fork, fork, open_process};
+use crate::tools::LOADER;
+
+/// Bytes of what the program says that are kept.
+const LONGEST_WORDS: i64 = 4096;
+
+/// What is stacked by whom.
+pub struct Stacking<'a> {
+    /// The program, one of those on the stage.
+    pub program: &'static str,
+    /// How many layers there are.
+    pub layers: usize,
+    /// Where on the stage the upper directory is.
+    pub upper: &'static str,
+    /// The data directory, for whoever looks at the process.
+    pub data: Option<&'a std::path::Path>,
+}
+
+/// Stacks the root, in a mount namespace that the caller is in from then on. `fuse` is an opened `/dev/fuse`. Answers the
+/// process that serves.
+///
+/// # Errors
+/// When there can be no such process or mount, or the program ends at once.
+pub fn stack(stacking: &Stacking<'_>, fuse: OwnedFd) -> Result<OwnedFd, Failure> {
+    let words = Words::new().attempting(|| "make a file in memory".into())?;
+    let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
+    let server = match fork().attempting(|| "start a process".into())? {
+        Fork::Child => {
+            drop(ours);
+            run(stacking, theirs, &words)
+        }
+        Fork::Parent(server) => server,
+    };
+    drop(theirs);
+    let process = open_process(server).attempting(|| "watch the server".into())?;
+    unshare(CloneFlags::CLONE_NEWNS).attempting(|| "copy the mounts of the layers".into())?;
+    root::mount_stacked(&fuse)?;
+    ours.send(&Message::Fuse(fuse))
+        .attempting(|| "hand the root to its server".into())?;
+    // The kernel answers once the program has: until then it waits, and when the program has ended it says so.
+    root::examine().map_err(|failure| {
+        let reason = words.last().unwrap_or(failure.text);
+        Failure::ours(format!("{} did not start: {reason}", stacking.program))
+    })?;
+    Ok(process)
+}
+
+/// The program. Tells the caller nothing: that it serves is seen in the mount.
+fn run(stacking: &Stacking<'_>, builder: Channel, words: &Words) -> ! {
+    // The builder may be gone before the program has started, and then nobody reads what it says.
+    let _ = dup2_stderr(&words.0);
+    detach(&builder);
+    if let Ok(Some(Message::Fuse(fuse))) = builder.receive() {
+        drop(builder);
+        if let Err(error) = execute(stacking, &fuse) {
+            eprintln!("{}", plain(&error));
+        }
+    }
+    std::process::exit(1)
+}
+
+fn execute(stacking: &Stacking<'_>, fuse: &OwnedFd) -> io::Result<()> {
+    fcntl(fuse, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    let loader = format!("{}/{LOADER}", root::SERVERS);
+    let arguments = [
+        loader.clone(),
+        "--library-path".to_owned(),
+        root::SERVERS.to_owned(),
+        format!("{}/{}", root::SERVERS, stacking.program),
+        // In the foreground: the process that is watched is this one.
+        "-f".to_owned(),
+        "-o".to_owned(),
+        options(stacking),
+        // libfuse 3.3 and later take a mounted descriptor for the mount point.
+        format!("/dev/fd/{}", fuse.as_raw_fd()),
+    ];
+    let data = stacking
+        .data
+        .map(|data| format!("FIM_DIR_DATA={}", data.display()));
+    let arguments = strings(arguments)?;
+    let environment = strings(data)?;
+    execve(&CString::new(loader)?, &arguments, &environment)?;
+    Ok(())
+}
+
+/// The paths are the stage's, which are plain: a colon or comma would end an option.
+fn options(stacking: &Stacking<'_>) -> String {
+    let upper = stacking.upper;
+    format!(
+        "lowerdir={},upperdir={upper}/root,workdir={upper}/work",
+        root::lower(stacking.layers).join(":")
+    )
+}
+
+fn strings(texts: impl IntoIterator<Item = String>) -> io::Result<Vec<CString>> {
+    let texts = texts.into_iter();
+    texts.map(|text| Ok(CString::new(text)?)).collect()
+}
+
+/// What the program says before it serves, in memory. Nobody reads on once it does, so there is an end to what fits.
+struct Words(OwnedFd);
+
+impl Words {
+    fn new() -> io::Result<Words> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = memfd_create(c"words", flags)?;
+        ftruncate(&file, LONGEST_WORDS)?;
+        let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(Words(file))
+    }
+
+    /// The last line that says something.
+    fn last(&self) -> Option<String> {
+        let mut file = File::from(self.0.try_clone().ok()?);
+        let mut bytes = Vec::new();
+        file.rewind().ok()?;
+        file.read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes).replace('\0', "");
+        let mut lines = text.lines().map(str::trim);
+        lines.rfind(|line| !line.is_empty()).map(str::to_owned)
+    }
+}
