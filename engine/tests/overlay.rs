@@ -12,7 +12,7 @@ use support::chance::Chance;
 use support::changes::{self, give_all};
 use support::prepared::NO_FUSE;
 use support::running::Running;
-use support::{Place, Ran, Who, chapter, everybody};
+use support::{ORDINARY, Place, Ran, Who, chapter, everybody};
 
 /// Waits for a line, then does what it says.
 const WAITS: &str = "echo ready; while read -r line; do eval \"$line\"; done";
@@ -88,6 +88,9 @@ fn it_is_chosen_in_the_image_and_for_one_start_by_a_variable() {
         let ran = Ran::of(told(&place, "overlay", &["fim-exec", "true"]));
         assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
         assert!(ran.err.contains("did you mean `overlayfs`?"), "{ran:?}");
+        place.succeed(&["fim-exec", "touch", "/new"]);
+        place.succeed(&["fim-data", "purge"]);
+        assert!(!place.data().exists());
         place.assert_clean();
     }
 }
@@ -229,6 +232,46 @@ fn what_the_kernel_refuses_to_stack_the_program_does_with_one_warning() {
         for name in ["l", "u", "w", "odd"] {
             fs::remove_dir_all(place.path().join(name)).unwrap();
         }
+        place.succeed(&["fim-exec", "true"]);
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn marks_that_the_filesystem_cannot_hold_for_the_kernel_stay_with_the_program() {
+    for who in everybody() {
+        let place = Place::with_layer(who);
+        fs::create_dir(place.path().join("odd")).unwrap();
+        let owner = match place.who {
+            Who::Ordinary => ORDINARY,
+            Who::Caller => 0,
+        };
+        // It has no attributes.
+        let before = format!("mount -t ramfs none odd && chown {owner} odd");
+        let script = format!(
+            "FIM_OVERLAY=overlayfs $0 fim-exec bash -c 'mkdir /new; rm /first' && \
+             $0 fim-exec bash -c 'ls -d /new /first /second; {TYPE}'"
+        );
+        let image = place.image.to_string_lossy().into_owned();
+        let mut command = place.after(&before, "sh", &["-c", &script, &image]);
+        command.env("FIM_DIR_DATA", place.path().join("odd/data"));
+        let ran = Ran::of(command);
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (0, "/new\n/second\nfuse\n"),
+            "{ran:?}"
+        );
+        let warnings: Vec<_> = ran
+            .err
+            .lines()
+            .filter(|line| line.starts_with("warning: "))
+            .collect();
+        assert_eq!(warnings.len(), 1, "{ran:?}");
+        assert!(
+            warnings[0].starts_with("warning: cannot translate the marks"),
+            "{ran:?}"
+        );
+        fs::remove_dir(place.path().join("odd")).unwrap();
         place.succeed(&["fim-exec", "true"]);
         place.assert_clean();
     }

@@ -62,7 +62,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// The marks of what was deleted cannot be made those of another overlay.
-    #[error("cannot translate the marks of deleted files in the data directory {}: {reason}; mend that, or start with FIM_OVERLAY=overlayfs", .path.display())]
+    #[error("cannot translate the marks of deleted files in the data directory {}: {reason}", .path.display())]
     Marks {
         /// The directory.
         path: PathBuf,

@@ -128,10 +128,11 @@ fn compare(wanted: &Key, running: &Key, pid: u32, context: &Context<'_>) -> Resu
 fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
     let mut plan = Cow::Borrowed(plan);
     loop {
-        if let (Some(data), Some(stack)) = (context.data, plan.stack()) {
-            data.mark_for(stack.with, &plan.identity.map)?;
-        }
-        let reason = match build_once(&plan, context)? {
+        let built = match mark(&plan, context) {
+            Ok(()) => build_once(&plan, context)?,
+            Err(error) => Built::Unstacked(error.to_string()),
+        };
+        let reason = match built {
             Built::Root(root) => return Ok(root),
             Built::Unstacked(reason) => reason,
         };
@@ -141,6 +142,14 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
             (context.warn)(instead);
         }
         plan = Cow::Owned(next);
+    }
+}
+
+/// Has the changes marked as whoever stacks them reads.
+fn mark(plan: &Plan, context: &Context<'_>) -> Result<(), DataError> {
+    match (context.data, plan.stack()) {
+        (Some(data), Some(stack)) => data.mark_for(stack.with, &plan.identity.map),
+        _ => Ok(()),
     }
 }
 
