@@ -8,11 +8,11 @@
 //! last.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, FileTimes, OpenOptions};
+use std::fs::{self, DirEntry, File, FileTimes, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flatimage_reserved::effect::Stacker;
@@ -111,7 +111,7 @@ fn translate(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let kind = entry.file_type()?;
         if kind.is_dir() {
             below.push(entry.path());
-        } else if entry.file_name().as_bytes().starts_with(HIDES) {
+        } else if is_mark(&entry)? {
             marks.push(entry.file_name());
         } else if kind.is_file() {
             remove_attribute(&entry.path(), ORIGIN_ATTRIBUTE)?;
@@ -130,6 +130,20 @@ fn translate(directory: &Path) -> io::Result<Vec<PathBuf>> {
         File::open(directory)?.set_times(times)?;
     }
     Ok(below)
+}
+
+/// Whether an entry is a mark: an empty file of mode 0700, which is how they are made where there can be no devices, or the
+/// device that comes with an opaque directory. A program's own file of such a name is none: under the kernel it may have any.
+fn is_mark(entry: &DirEntry) -> io::Result<bool> {
+    let name = entry.file_name();
+    if !name.as_bytes().starts_with(HIDES) {
+        return Ok(false);
+    }
+    let found = entry.metadata()?;
+    let kind = found.file_type();
+    let is_file = kind.is_file() && found.len() == 0 && found.mode() & 0o7777 == 0o700;
+    let is_device = kind.is_char_device() && found.rdev() == 0 && name == OPAQUE[1];
+    Ok(is_file || is_device)
 }
 
 /// Puts the kernel's mark for a deleted file in the place of another.
@@ -152,14 +166,25 @@ fn remove_attribute(path: &Path, name: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_marks_of_fuse_overlayfs_become_those_of_the_kernel() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
         fs::create_dir(at("new")).unwrap();
-        for name in ["new/.wh..wh..opq", "new/.wh.gone", "new/kept", "kept"] {
+        for name in [
+            "new/.wh..wh..opq",
+            "new/.wh.gone",
+            "new/.wh.own",
+            "new/kept",
+            "kept",
+        ] {
             fs::write(at(name), "").unwrap();
+        }
+        for mark in ["new/.wh..wh..opq", "new/.wh.gone"] {
+            fs::set_permissions(at(mark), Permissions::from_mode(0o700)).unwrap();
         }
         let attribute = |name| lsetxattr(at(name), ORIGIN_ATTRIBUTE, b"x", XattrFlags::empty());
         attribute("new/kept").unwrap();
@@ -175,7 +200,7 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         names.sort();
-        assert_eq!(names, ["gone", "kept"]);
+        assert_eq!(names, [".wh.own", "gone", "kept"]);
         assert_eq!(fs::metadata(at("new")).unwrap().modified().unwrap(), before);
     }
 }
