@@ -15,7 +15,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{dup2_stderr, execve, ftruncate};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, dup2_stderr, execve, ftruncate};
 
 use super::channel::{Channel, Message};
 use super::detach::detach;
@@ -55,16 +57,26 @@ pub fn stack(stacking: &Stacking<'_>, fuse: OwnedFd) -> Result<OwnedFd, Failure>
         Fork::Parent(server) => server,
     };
     drop(theirs);
+    let stacked = show(&ours, fuse, server);
+    stacked.map_err(|failure| {
+        // Whoever stacks the changes next must be alone with them.
+        let _ = kill(server, Signal::SIGKILL);
+        let _ = waitpid(server, None);
+        let reason = words.last().unwrap_or(failure.text);
+        Failure::ours(format!("{} did not start: {reason}", stacking.program))
+    })
+}
+
+/// Mounts what `server` serves, and waits until it does.
+fn show(channel: &Channel, fuse: OwnedFd, server: Pid) -> Result<OwnedFd, Failure> {
     let process = open_process(server).attempting(|| "watch the server".into())?;
     unshare(CloneFlags::CLONE_NEWNS).attempting(|| "copy the mounts of the layers".into())?;
     root::mount_stacked(&fuse)?;
-    ours.send(&Message::Fuse(fuse))
+    channel
+        .send(&Message::Fuse(fuse))
         .attempting(|| "hand the root to its server".into())?;
     // The kernel answers once the program has: until then it waits, and when the program has ended it says so.
-    root::examine().map_err(|failure| {
-        let reason = words.last().unwrap_or(failure.text);
-        Failure::ours(format!("{} did not start: {reason}", stacking.program))
-    })?;
+    root::examine()?;
     Ok(process)
 }
 
