@@ -74,19 +74,19 @@ pub fn servers(
     let directory = unit.runtime.parent()?;
     let servers = directory.join("servers");
     if !servers.is_dir() {
-        unpack_servers(directory, &servers, image, placement).ok()?;
+        unpack_servers(directory.parent()?, &servers, image, placement).ok()?;
     }
     Some(servers)
 }
 
 fn unpack_servers(
-    directory: &Path,
+    parent: &Path,
     servers: &Path,
     image: &Path,
     placement: &Placement,
 ) -> io::Result<()> {
-    remove_abandoned(directory);
-    let unfinished = directory.join(format!(".new-{}", std::process::id()));
+    remove_abandoned(parent);
+    let unfinished = parent.join(format!(".new-{}", std::process::id()));
     let _ = fs::remove_dir_all(&unfinished);
     fs::DirBuilder::new().mode(0o700).create(&unfinished)?;
     let unpack = || {
