@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use flatimage_reserved::declared::{self, Config, REGIONS};
+use flatimage_reserved::effect::Stacker;
 use flatimage_reserved::wire::{decode, encode};
 use flatimage_reserved::{
-    BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, FieldValue, Record, Value, active,
+    Active, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, FieldValue, Record, Value, active,
 };
 
 #[test]
@@ -24,12 +25,14 @@ fn every_default_is_what_the_program_would_write() {
 #[test]
 fn defaults_open_nothing() {
     for region in REGIONS {
-        assert_eq!(
-            active(region, &region.default_value()),
-            [],
-            "{}",
-            region.name
-        );
+        // That the kernel stacks the root is no more than what happens in any case.
+        let kernel = Active::Stack {
+            with: Stacker::Kernel,
+        };
+        let opened = active(region, &region.default_value())
+            .into_iter()
+            .filter(|caused| caused.effect != kernel);
+        assert_eq!(opened.count(), 0, "{}", region.name);
     }
 }
 
