@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
+use serde::Serialize;
 
 use crate::sandbox::plain;
 
@@ -21,6 +23,18 @@ pub enum Kind {
     Directory,
     /// Anything else that exists: a file, a socket, a device node.
     Other,
+}
+
+/// A standard stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard input.
+    Input,
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
 }
 
 /// The questions a plan asks about the host's files.
@@ -54,6 +68,8 @@ pub struct Host {
     pub working_directory: Option<PathBuf>,
     /// Why no filesystem can be served over FUSE, in words; `None` where one can.
     pub no_fuse: Option<String>,
+    /// The caller's standard streams that are a terminal.
+    pub terminal: Vec<Stream>,
     /// The host's files.
     pub files: Box<dyn Files>,
 }
@@ -73,6 +89,7 @@ impl Host {
             gid: getegid().as_raw(),
             working_directory: std::env::current_dir().ok(),
             no_fuse: no_fuse(Path::new("/dev/fuse")),
+            terminal: terminal(),
             files: Box::new(RealFiles),
         }
     }
@@ -85,6 +102,17 @@ impl Host {
             .cloned()
             .or_else(|| (name == "XDG_RUNTIME_DIR").then(|| format!("/run/user/{}", self.uid)))
     }
+}
+
+fn terminal() -> Vec<Stream> {
+    [
+        (Stream::Input, io::stdin().is_terminal()),
+        (Stream::Output, io::stdout().is_terminal()),
+        (Stream::Error, io::stderr().is_terminal()),
+    ]
+    .into_iter()
+    .filter_map(|(stream, is_terminal)| is_terminal.then_some(stream))
+    .collect()
 }
 
 /// The caller's account. A static program must not ask the C library, which would load the

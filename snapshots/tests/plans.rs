@@ -76,6 +76,7 @@ fn host() -> Host {
         },
         working_directory: Some("/work".into()),
         no_fuse: None,
+        terminal: Vec::new(),
         files: Box::new(Everything),
     }
 }

@@ -151,6 +151,7 @@ pub fn build(
                 .cloned()
                 .chain([person.home, PathBuf::from("/")])
                 .collect(),
+            terminal: host.terminal.clone(),
             capabilities,
         },
     })

@@ -6,6 +6,7 @@ use std::path::Path;
 use flatimage_reserved::effect::Missing;
 
 use super::{Action, Exec, IdMap, Opened, Plan, RootAction, Step, Upper, Way};
+use crate::host::Stream;
 
 impl Display for Plan {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
@@ -157,6 +158,14 @@ fn line(to: &mut Formatter<'_>, name: &str, target: &Path) -> fmt::Result {
     write!(to, "{name:<10} {}", target.display())
 }
 
+fn name(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Input => "input",
+        Stream::Output => "output",
+        Stream::Error => "error",
+    }
+}
+
 impl Display for Exec {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.environment {
@@ -168,6 +177,10 @@ impl Display for Exec {
             names => names.join(" "),
         };
         writeln!(to, "capability {capabilities}")?;
+        if !self.terminal.is_empty() {
+            let names: Vec<&str> = self.terminal.iter().map(|stream| name(*stream)).collect();
+            writeln!(to, "terminal   a new one as {}", names.join(" "))?;
+        }
         write!(to, "exec       {}", self.program.display())?;
         self.arguments
             .iter()

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use flatimage_reserved::effect::{Access, Missing};
 use serde::Serialize;
 
+use crate::host::Stream;
+
 mod accounts;
 mod base;
 mod build;
@@ -269,6 +271,9 @@ pub struct Exec {
     pub environment: BTreeMap<String, String>,
     /// The first of these that is a directory in the container is the working directory.
     pub directories: Vec<PathBuf>,
+    /// The standard streams that are a terminal of the container's own, which stands for the caller's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terminal: Vec<Stream>,
     /// Names of the capabilities that the program can have, in its own user namespace.
     pub capabilities: Vec<&'static str>,
 }

@@ -53,6 +53,7 @@ fn host(files: &[(&str, &str, Kind)], variables: &[(&str, &str)]) -> Host {
         },
         working_directory: Some("/work".into()),
         no_fuse: None,
+        terminal: Vec::new(),
         files: Box::new(Table(files.iter().map(entry).collect())),
     }
 }
@@ -524,6 +525,23 @@ fn without_fuse_layers_are_unpacked_and_the_plan_says_why() {
         plan.root[0].to_string(),
         "layers     1 unpacked in the cache, because /dev/fuse is away  # default"
     );
+}
+
+#[test]
+fn the_streams_that_are_a_terminal_are_one_of_the_containers_own() {
+    let at_a_terminal = Host {
+        terminal: vec![Stream::Output, Stream::Error],
+        ..host(&[], &[])
+    };
+    let plan = build(&[], &at_a_terminal, &request(&[])).unwrap();
+    assert_eq!(plan.exec.terminal, [Stream::Output, Stream::Error]);
+    let text = plan.to_string();
+    assert!(
+        text.contains("\nterminal   a new one as output error\n"),
+        "{text}"
+    );
+    let without = build(&[], &host(&[], &[]), &request(&[])).unwrap();
+    assert!(!without.to_string().contains("\nterminal "));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socketpair,
 };
@@ -42,6 +43,15 @@ pub enum Message {
     },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
+    /// From the container: the main side of its terminal.
+    Terminal(OwnedFd),
+    /// From the container: the program was stopped.
+    Stopped(Signal),
+    /// To the container: the program begins or goes on.
+    Go {
+        /// Whether it has the terminal.
+        foreground: bool,
+    },
     /// From the container: the program has ended, and every other process with it.
     Ended {
         /// The exit code.
@@ -100,6 +110,9 @@ impl Channel {
                 let pid = pid.as_raw().to_le_bytes();
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
             }
+            Message::Terminal(fd) => self.send_bytes(b"T", &[fd.as_fd()]),
+            Message::Stopped(signal) => self.send_bytes(&[b'Z', *signal as u8], &[]),
+            Message::Go { foreground } => self.send_bytes(&[b'G', u8::from(*foreground)], &[]),
             Message::Ended { code } => self.send_bytes(&[b'D', *code], &[]),
             Message::Failed { code, text } => {
                 let text = &text.as_bytes()[..text.len().min(LONGEST - 2)];
@@ -137,6 +150,11 @@ impl Channel {
                 pid.try_into()
                     .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
             ))),
+            (b"T", Some(fd), _) => Message::Terminal(fd),
+            ([b'Z', signal], _, _) => Message::Stopped(Signal::try_from(i32::from(*signal))?),
+            ([b'G', foreground], _, _) => Message::Go {
+                foreground: *foreground != 0,
+            },
             ([b'D', code], _, _) => Message::Ended { code: *code },
             ([b'E', code, text @ ..], _, _) => Message::Failed {
                 code: *code,

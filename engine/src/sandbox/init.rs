@@ -13,16 +13,21 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::signalfd::SignalFd;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, execve, pipe2};
 
+use super::channel::Channel;
 use super::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, plain};
+use super::terminal::Inside;
 use super::{identity, signals};
 use crate::plan::{Exec, Identity};
 use crate::sys::{
     Capabilities, Fork, close_on_exec_from, drop_bounding_set, fork, set_capabilities,
 };
+
+mod first;
+
+use first::First;
 
 /// Capability names of a plan and their numbers in `linux/capability.h`.
 const CAPABILITIES: [(&str, u32); 10] = [
@@ -65,8 +70,11 @@ pub fn drop_privileges(identity: &Identity, exec: &Exec) -> io::Result<()> {
 ///
 /// # Errors
 /// When the program is not found (127) or cannot be executed (126).
-pub fn run(exec: &Exec) -> Result<u8, Failure> {
-    let signals = signals::block().attempting(|| "block signals".into())?;
+pub fn run(exec: &Exec, supervisor: &Channel, terminal: Option<Inside>) -> Result<u8, Failure> {
+    let signals = signals::block(terminal.is_some()).attempting(|| "block signals".into())?;
+    if terminal.is_some() {
+        signals::keep_choosing().attempting(|| "block signals".into())?;
+    }
     for directory in &exec.directories {
         if chdir(directory).is_ok() {
             break;
@@ -74,9 +82,17 @@ pub fn run(exec: &Exec) -> Result<u8, Failure> {
     }
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).attempting(|| "make a pipe".into())?;
     match fork().attempting(|| "start a process".into())? {
-        Fork::Child => start(exec, writer),
+        Fork::Child => {
+            if let Some(terminal) = &terminal {
+                terminal.adopt(Pid::this());
+            }
+            start(exec, writer)
+        }
         Fork::Parent(program) => {
             drop(writer);
+            if let Some(terminal) = &terminal {
+                terminal.adopt(program);
+            }
             let mut failure = Vec::new();
             // Empty when the pipe was closed by a successful execve.
             let _ = File::from(reader).read_to_end(&mut failure);
@@ -85,7 +101,12 @@ pub fn run(exec: &Exec) -> Result<u8, Failure> {
                     let text = String::from_utf8_lossy(text).into_owned();
                     Err(Failure { code: *code, text })
                 }
-                [] => supervise(program, &signals),
+                [] => First {
+                    program,
+                    supervisor,
+                    terminal,
+                }
+                .supervise(&signals),
             }
         }
     }
@@ -167,23 +188,6 @@ fn cannot_execute(exec: &Exec, error: Errno) -> Failure {
     }
 }
 
-/// Reaps until the program has ended, handing on signals meanwhile.
-fn supervise(program: Pid, signals: &SignalFd) -> Result<u8, Failure> {
-    loop {
-        if let Some(code) = reap(program).attempting(|| "wait for the program".into())? {
-            end_others();
-            return Ok(code);
-        }
-        let signal = signals
-            .read_signal()
-            .attempting(|| "wait for a signal".into())?;
-        if let Some(signal) = signal.as_ref().and_then(signals::to_hand_on) {
-            // It may have ended meanwhile.
-            let _ = kill(program, signal);
-        }
-    }
-}
-
 /// Ends whatever the program left behind, so that nothing runs any more when its end is told.
 fn end_others() {
     // Outside of a pid namespace of our own, "every process" is every process of the user.
@@ -193,20 +197,6 @@ fn end_others() {
     // Every process of the namespace but this one; there may be none.
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     while waitpid(None, None).is_ok() {}
-}
-
-/// Takes the status of every child that has ended; answers the program's.
-fn reap(program: Pid) -> nix::Result<Option<u8>> {
-    let mut code = None;
-    loop {
-        let ended = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Err(Errno::ECHILD) | Ok(WaitStatus::StillAlive) => return Ok(code),
-            ended => ended?,
-        };
-        if ended.pid() == Some(program) {
-            code = exit_code(ended);
-        }
-    }
 }
 
 /// The exit code that stands for a status; `None` for one that is no end.

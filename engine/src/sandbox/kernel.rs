@@ -157,6 +157,7 @@ mod tests {
                 arguments: Vec::new(),
                 environment: BTreeMap::new(),
                 directories: vec![PathBuf::from("/")],
+                terminal: Vec::new(),
                 capabilities: Vec::new(),
             },
         }

@@ -34,6 +34,7 @@ mod signals;
 mod spelling;
 mod stacking;
 mod supervise;
+mod terminal;
 
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
@@ -76,10 +77,16 @@ pub struct Context<'a> {
 pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     let obtained = shared::obtain(plan, &context)?;
     // Before the fork: the end of a child that ends at once must not be missed.
-    let signals = signals::block().attempting(|| "block signals".into())?;
+    let signals =
+        signals::block(!plan.exec.terminal.is_empty()).attempting(|| "block signals".into())?;
     let image = (context.image, context.tools_offset);
     let (entering, channel) = instance::enter(plan, &obtained.root, image)?;
-    supervise::supervise(&obtained, entering, &channel, &signals)
+    let connection = supervise::Connection {
+        channel,
+        signals,
+        streams: &plan.exec.terminal,
+    };
+    supervise::supervise(&obtained, entering, &connection)
 }
 
 /// A process ends when its parent does, however that ends: the supervisor's children with the supervisor.

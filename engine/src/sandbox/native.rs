@@ -14,6 +14,7 @@ use nix::unistd::{chdir, sethostname};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::kernel::Kernel;
+use super::terminal::Inside;
 use super::{die_with_parent, identity, init, place, root};
 use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step, with_account};
 use crate::sys::{
@@ -30,6 +31,8 @@ pub struct Native {
     tools_offset: u64,
     sources: HashMap<PathBuf, OwnedFd>,
     root: Option<OwnedFd>,
+    /// The filesystem of the container's terminals.
+    terminals: Option<OwnedFd>,
     has_accounts: bool,
     umask: Mode,
 }
@@ -66,6 +69,7 @@ impl Native {
             tools_offset,
             sources: HashMap::new(),
             root: None,
+            terminals: None,
             has_accounts: false,
             umask: Mode::empty(),
         }
@@ -250,7 +254,10 @@ impl Native {
                     no_exec: true,
                     ..MountAttributes::default()
                 };
-                self.attach(&create_filesystem(c"devpts", &options, attributes)?, target)
+                let terminals = create_filesystem(c"devpts", &options, attributes)?;
+                self.attach(&terminals, target)?;
+                self.terminals = Some(terminals);
+                Ok(())
             }
             Action::Bind {
                 source,
@@ -335,6 +342,11 @@ impl Kernel for Native {
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
         umask(self.umask);
-        init::run(exec)
+        let terminal = match (exec.terminal.as_slice(), self.terminals.take()) {
+            ([], _) => None,
+            (_, None) => return Err(Failure::ours("the plan has no place for a terminal")),
+            (streams, Some(at)) => Some(Inside::new(at.as_fd(), streams, &self.channel)?),
+        };
+        init::run(exec, &self.channel, terminal)
     }
 }

@@ -12,6 +12,7 @@ mod capability;
 mod filter;
 mod mount;
 mod process;
+mod terminal;
 
 pub use capability::{Capabilities, drop_bounding_set, set_capabilities};
 pub use filter::filter_calls;
@@ -22,6 +23,7 @@ pub use process::{
     Fork, accept, bring_loopback_up, close_all_but, close_on_exec_from, fork, fork_into,
     fork_sibling, join_new_session_keyring, open_process, receive_with_descriptors, reset_signal,
 };
+pub use terminal::{control, open_peer, set_window_size, take_pending, window_size};
 
 use std::io;
 

@@ -7,6 +7,7 @@ pub mod chapter;
 pub mod layers;
 pub mod prepared;
 pub mod running;
+pub mod screen;
 pub mod store;
 
 use std::ffi::{OsStr, OsString};

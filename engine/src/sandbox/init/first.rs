@@ -1,0 +1,116 @@
+//! The first process of the container while the program runs.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signalfd::{SignalFd, siginfo};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::{end_others, exit_code};
+use crate::sandbox::channel::{Channel, Message};
+use crate::sandbox::failure::{Attempt, Failure};
+use crate::sandbox::signals;
+use crate::sandbox::terminal::Inside;
+
+/// The first process.
+pub struct First<'a> {
+    /// The program.
+    pub program: Pid,
+    /// The way to the supervisor.
+    pub supervisor: &'a Channel,
+    /// The terminal, if the container has one.
+    pub terminal: Option<Inside>,
+}
+
+impl First<'_> {
+    /// Reaps until the program has ended, handing on signals meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot wait, or the supervisor is gone.
+    pub fn supervise(mut self, signals: &SignalFd) -> Result<u8, Failure> {
+        loop {
+            if let Some(code) = self.reap().attempting(|| "wait for the program".into())? {
+                end_others();
+                return Ok(code);
+            }
+            if self.is_signalled(signals)? {
+                let signal = signals
+                    .read_signal()
+                    .attempting(|| "wait for a signal".into())?;
+                self.hand_on(signal.as_ref());
+            }
+        }
+    }
+
+    /// Waits; answers whether it was for a signal. Only with a terminal has the supervisor something to say.
+    fn is_signalled(&mut self, signals: &SignalFd) -> Result<bool, Failure> {
+        let Some(terminal) = &mut self.terminal else {
+            return Ok(true);
+        };
+        let readable = PollFlags::POLLIN;
+        let mut waited = [
+            PollFd::new(signals.as_fd(), readable),
+            PollFd::new(self.supervisor.as_fd(), readable),
+        ];
+        match poll(&mut waited, PollTimeout::NONE) {
+            Err(Errno::EINTR) => return Ok(false),
+            result => drop(result.attempting(|| "wait for a signal".into())?),
+        }
+        let [signalled, told] = waited.map(|fd| fd.any().unwrap_or(false));
+        if told {
+            match self.supervisor.receive() {
+                Ok(Some(Message::Go { foreground })) => terminal.go(self.program, foreground),
+                Ok(Some(_)) => {}
+                _ => return Err(Failure::ours("the supervisor is gone")),
+            }
+        }
+        Ok(signalled)
+    }
+
+    fn hand_on(&self, received: Option<&siginfo>) {
+        let own_terminal = self.terminal.is_some();
+        let Some(signal) =
+            received.and_then(|received| signals::to_hand_on(received, own_terminal))
+        else {
+            return;
+        };
+        // What a terminal sends goes to all that are in front of it.
+        let is_terminals = matches!(
+            signal,
+            Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP
+        );
+        // It may have ended meanwhile.
+        let _ = match own_terminal && is_terminals {
+            true => killpg(self.program, signal),
+            false => kill(self.program, signal),
+        };
+    }
+
+    /// Takes the status of every child that has ended; answers the program's. That it was stopped is told.
+    fn reap(&self) -> nix::Result<Option<u8>> {
+        let stopped = match self.terminal {
+            Some(_) => WaitPidFlag::WUNTRACED,
+            None => WaitPidFlag::empty(),
+        };
+        let mut code = None;
+        loop {
+            let status = match waitpid(None, Some(WaitPidFlag::WNOHANG | stopped)) {
+                Err(Errno::ECHILD) | Ok(WaitStatus::StillAlive) => return Ok(code),
+                status => status?,
+            };
+            if status.pid() != Some(self.program) {
+                continue;
+            }
+            match status {
+                // Nobody is left to tell when the supervisor is gone.
+                WaitStatus::Stopped(_, signal) => {
+                    let _ = self.supervisor.send(&Message::Stopped(signal));
+                }
+                ended => code = exit_code(ended),
+            }
+        }
+    }
+}
