@@ -247,6 +247,23 @@ fn streams_that_are_no_terminal_stay_what_they_are() {
 }
 
 #[test]
+fn lines_that_were_typed_ahead_arrive_and_so_does_the_end_of_input() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let mut shell = Screen::shell(&place);
+        shell.say("sleep 0.3; ./app.flatimage fim-exec cat > file");
+        shell.keys(b"typed\rahead\r\x04");
+        shell.prompt();
+        shell.say("exit");
+        shell.end();
+        let file = place.path().join("file");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "typed\nahead\n");
+        fs::remove_file(file).unwrap();
+        place.assert_clean();
+    }
+}
+
+#[test]
 fn a_shell_inside_has_jobs() {
     for who in everybody() {
         let place = Place::blueprint(who);

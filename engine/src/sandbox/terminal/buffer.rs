@@ -44,6 +44,14 @@ impl Buffer {
         self.end < SIZE
     }
 
+    /// Adds a byte, if there is room.
+    pub fn push(&mut self, byte: u8) {
+        if self.has_room() {
+            self.bytes[self.end] = byte;
+            self.end += 1;
+        }
+    }
+
     /// Reads once.
     pub fn fill(&mut self, from: impl AsFd) -> Flow {
         match read(from, &mut self.bytes[self.end..]) {

@@ -15,7 +15,10 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::{SignalFd, siginfo};
 use nix::sys::stat::Mode;
-use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{
+    LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcgetattr,
+    tcsetattr,
+};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::failure::{Attempt, Failure};
@@ -28,6 +31,9 @@ mod inside;
 
 use buffer::{Buffer, Flow};
 pub use inside::Inside;
+
+/// Lines typed ahead that are looked at; a terminal that is gone has no end of them.
+const MOST_LINES: usize = 64;
 
 /// The two terminals. The caller's gets its modes back when this goes out of scope.
 pub struct Terminal {
@@ -101,11 +107,30 @@ impl Terminal {
         if let Ok(modes) = tcgetattr(&self.outer) {
             self.modes = modes;
         }
+        self.read_lines();
         let mut raw = self.modes.clone();
         cfmakeraw(&mut raw);
         self.taken = tcsetattr(&self.outer, SetArg::TCSANOW, &raw).is_ok();
         if self.processes {
             self.change_output(|flags| flags.insert(OutputFlags::OPOST));
+        }
+    }
+
+    /// Reads what was typed ahead while the terminal still has lines: the mark of an end of input would be a zero byte
+    /// later (`n_tty_set_termios`).
+    fn read_lines(&mut self) {
+        if !self.modes.local_flags.contains(LocalFlags::ICANON) {
+            return;
+        }
+        let end = self.modes.control_chars[SpecialCharacterIndices::VEOF as usize];
+        for _ in 0..MOST_LINES {
+            let mut waited = [PollFd::new(self.outer.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut waited, PollTimeout::ZERO) != Ok(1) || !self.typed.has_room() {
+                return;
+            }
+            if self.typed.fill(&self.outer) == Flow::Closed {
+                self.typed.push(end);
+            }
         }
     }
 
