@@ -39,8 +39,10 @@ impl Screen {
         if place.who == Who::Ordinary {
             fchown(&side, Some(ORDINARY), Some(ORDINARY)).unwrap();
         }
-        let mut command: Command = place.command("setsid");
-        command.arg("--ctty").arg(program).args(arguments);
+        // Whoever runs the tests may ignore signals (nohup(1)), and programs inherit that.
+        let mut command: Command = place.command("env");
+        command.args(["--default-signal", "setsid", "--ctty"]);
+        command.arg(program).args(arguments);
         let stream = || Stdio::from(side.try_clone().unwrap());
         command.stdin(stream()).stdout(stream()).stderr(stream());
         let child = command.env("TERM", "dumb").spawn().unwrap();
