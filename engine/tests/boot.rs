@@ -353,7 +353,10 @@ fn a_layer_that_is_interrupted_while_it_is_made_leaves_no_file() {
             .map(|n| (n.wrapping_mul(n) >> 7) as u8)
             .collect();
         fs::write(root.join("noise"), noise).unwrap();
-        let mut command = place.image(&["fim-layer", "create", "root", "made.layer"]);
+        // What a shell starts in the background ignores SIGINT, and so does what that starts.
+        let mut command = place.command("env");
+        command.arg("--default-signal=INT").arg(&place.image);
+        command.args(["fim-layer", "create", "root", "made.layer"]);
         command.env("FIM_COMPRESSION_LEVEL", "9");
         let mut child = command.spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(200));
