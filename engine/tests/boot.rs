@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -348,10 +349,15 @@ fn a_layer_that_is_interrupted_while_it_is_made_leaves_no_file() {
         let place = Place::blueprint(who);
         let root = place.path().join("root");
         fs::create_dir(&root).unwrap();
-        // Noise at the slowest level takes seconds.
-        let noise: Vec<u8> = (0..64_u32 << 20)
-            .map(|n| (n.wrapping_mul(n) >> 7) as u8)
-            .collect();
+        // Noise has to be packed as it is, which takes a while.
+        let mut state = 1_u64;
+        let noise = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        });
+        let noise: Vec<u8> = noise.take(16 << 20).flatten().collect();
         fs::write(root.join("noise"), noise).unwrap();
         // What a shell starts in the background ignores SIGINT, and so does what that starts.
         let mut command = place.command("env");
@@ -359,7 +365,20 @@ fn a_layer_that_is_interrupted_while_it_is_made_leaves_no_file() {
         command.args(["fim-layer", "create", "root", "made.layer"]);
         command.env("FIM_COMPRESSION_LEVEL", "9");
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        // It has begun when the file is there that will be the layer, without a name or beside its place.
+        let files = PathBuf::from(format!("/proc/{}/fd", child.id()));
+        let is_begun = || {
+            let mut files = fs::read_dir(&files).into_iter().flatten().flatten();
+            files.any(|file| {
+                let target = fs::read_link(file.path()).unwrap_or_default();
+                let name = target.to_string_lossy();
+                let is_layer = name.ends_with(" (deleted)") || name.contains(".made.layer.");
+                target.starts_with(place.path()) && is_layer
+            })
+        };
+        while child.try_wait().unwrap().is_none() && !is_begun() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
         let ended = child.wait().unwrap();
         assert!(!ended.success(), "it was interrupted half way");
