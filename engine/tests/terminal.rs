@@ -269,15 +269,19 @@ fn a_shell_inside_has_jobs() {
         let place = Place::blueprint(who);
         let mut screen = Screen::image(&place, &["fim-exec", "bash", "--norc", "-i"]);
         screen.begin();
-        screen.say("cat");
-        screen.expect("cat\r\n");
+        // The shell reads keys at its prompt; the program runs in lines.
+        screen.say("echo lines-$((1)); cat");
+        screen.expect("lines-1\r\n");
         screen.say("x");
         screen.expect("x\r\nx\r\n");
         screen.keys(b"\x1a");
         screen.expect("Stopped");
         screen.prompt();
         screen.say("fg");
+        screen.expect("fg\r\n");
         screen.expect("cat\r\n");
+        screen.say("y");
+        screen.expect("y\r\ny\r\n");
         screen.keys(b"\x03");
         screen.prompt();
         screen.say("exit 5");

@@ -189,7 +189,10 @@ fn threads_work_at_once() {
                     for _ in 0..200 {
                         let mut file = File::options();
                         let file = file.append(true).create(true).open(&path);
-                        assert!(matches!(errno(file), 0 | 2 | 17));
+                        let number = errno(file);
+                        // What was found may be gone when it is opened. The kernel looks again, once, and may
+                        // meet the same (ESTALE).
+                        assert!(matches!(number, 0 | 2 | 17 | 116), "{number}");
                         assert!(matches!(errno(fs::remove_file(&path)), 0 | 2));
                     }
                 });

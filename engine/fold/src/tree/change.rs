@@ -55,11 +55,12 @@ impl Tree {
         })
     }
 
-    /// Creates a file and opens it.
+    /// Creates a file and opens it, or opens the one that has just come to be there when `flags` have no `EXCL`.
     ///
     /// # Errors
-    /// `ESTALE` when there is one and `flags` have no `EXCL`: the kernel has just looked and found none. It looks again
-    /// then, and opens what it finds if the program may (`do_filp_open` in `fs/namei.c`); we could not tell that.
+    /// `ESTALE` when there is one now that not just its owner opens: the kernel has looked and found none, and asks nobody
+    /// whether the program may open what is created. It looks again after this answer, once, and opens what it finds if
+    /// the program may (`do_filp_open` in `fs/namei.c`).
     pub(crate) fn create_file(
         &self,
         parent: u64,
@@ -68,8 +69,29 @@ impl Tree {
         mode: u32,
         flags: OFlags,
     ) -> Result<(Entry, OwnedFd)> {
+        // Others may create and remove the name all the time, as programs do with a lock file.
+        for _ in 0..16 {
+            match self.create_new(parent, name, owner, mode, flags) {
+                Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
+                created => return created,
+            }
+            if let Some(opened) = self.open_own(parent, name, owner, flags)? {
+                return Ok(opened);
+            }
+        }
+        Err(Errno::STALE)
+    }
+
+    fn create_new(
+        &self,
+        parent: u64,
+        name: &[u8],
+        owner: Owner,
+        mode: u32,
+        flags: OFlags,
+    ) -> Result<(Entry, OwnedFd)> {
         let mut file = None;
-        let created = self.created(parent, name, |directory| {
+        let entry = self.created(parent, name, |directory| {
             let new = flags | OFlags::CREATE | OFlags::EXCL;
             let fd = openat(directory, name, new, Mode::from_raw_mode(mode & 0o7777))?;
             if let Err(error) = give_file(directory, &fd, owner, mode) {
@@ -78,11 +100,39 @@ impl Tree {
             }
             file = Some(fd);
             Ok(())
-        });
-        match created {
-            Ok(entry) => Ok((entry, file.ok_or(Errno::IO)?)),
-            Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => Err(Errno::STALE),
-            Err(error) => Err(error),
+        })?;
+        Ok((entry, file.ok_or(Errno::IO)?))
+    }
+
+    /// Opens a file that its owner asks for; `ESTALE` where it is not that simple, `None` where it has gone meanwhile.
+    fn open_own(
+        &self,
+        parent: u64,
+        name: &[u8],
+        owner: Owner,
+        flags: OFlags,
+    ) -> Result<Option<(Entry, OwnedFd)>> {
+        let mut entry = match self.lookup(parent, name) {
+            Err(Errno::NOENT) => return Ok(None),
+            entry => entry?,
+        };
+        let opened = match may_open(&entry.stat, owner, flags) {
+            true => self.open(entry.id).and_then(|fd| {
+                let flags = flags - OFlags::CREATE - OFlags::NOFOLLOW;
+                let file = openat(CWD, through(&fd), flags, Mode::empty())?;
+                // Opening may have made it empty.
+                entry.stat = fstat(&file)?;
+                Ok(file)
+            }),
+            false => Err(Errno::ACCESS),
+        };
+        if opened.is_err() {
+            self.forget(entry.id, 1);
+        }
+        match opened {
+            Ok(file) => Ok(Some((entry, file))),
+            Err(Errno::NOENT | Errno::STALE) => Ok(None),
+            Err(_) => Err(Errno::STALE),
         }
     }
 
@@ -294,4 +344,17 @@ fn give_file(directory: &OwnedFd, file: &OwnedFd, owner: Owner, mode: u32) -> Re
         Some(mode) => fchmod(file, mode),
         None => Ok(()),
     }
+}
+
+/// Whether this is a file whose owner may open it so, whatever groups and capabilities the owner has.
+fn may_open(stat: &Stat, owner: Owner, flags: OFlags) -> bool {
+    let wanted = match flags & OFlags::RWMODE {
+        OFlags::RDONLY if flags.contains(OFlags::TRUNC) => 0o600,
+        OFlags::RDONLY => 0o400,
+        OFlags::WRONLY => 0o200,
+        _ => 0o600,
+    };
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_uid == owner.uid
+        && stat.st_mode & wanted == wanted
 }
