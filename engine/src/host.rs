@@ -66,6 +66,8 @@ pub struct Host {
     pub account: Account,
     /// The caller's working directory, if it still exists.
     pub working_directory: Option<PathBuf>,
+    /// The number that stands for the host (machine-id(5)), if it has one.
+    pub machine_id: Option<String>,
     /// Why no filesystem can be served over FUSE, in words; `None` where one can.
     pub no_fuse: Option<String>,
     /// The caller's standard streams that are a terminal.
@@ -88,6 +90,7 @@ impl Host {
             uid,
             gid: getegid().as_raw(),
             working_directory: std::env::current_dir().ok(),
+            machine_id: fs::read_to_string("/etc/machine-id").ok(),
             no_fuse: no_fuse(Path::new("/dev/fuse")),
             terminal: terminal(),
             files: Box::new(RealFiles),

@@ -75,6 +75,7 @@ fn host() -> Host {
             home: "/home/ana".into(),
         },
         working_directory: Some("/work".into()),
+        machine_id: Some("0123456789abcdef0123456789abcdef".into()),
         no_fuse: None,
         terminal: Vec::new(),
         files: Box::new(Everything),

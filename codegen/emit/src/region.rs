@@ -104,6 +104,7 @@ fn bit(bit: &Bit) -> TokenStream {
         ..
     } = bit;
     let name = bit.name.as_str();
+    let required = option(bit.required.as_deref());
     let (effects, otherwise) = (effect::emit(&bit.effects), effect::emit(&bit.otherwise));
     quote! {
         ::flatimage_reserved::BitDecl {
@@ -111,6 +112,7 @@ fn bit(bit: &Bit) -> TokenStream {
             name: #name,
             summary: #summary,
             docs: #docs,
+            required: #required,
             effects: #effects,
             otherwise: #otherwise,
         }

@@ -55,12 +55,15 @@ fn setting(region: &RegionDecl, bits: &BitsDecl) -> String {
     format!(
         "## {command}\n\n{}\n\n{}{groups}{sections}",
         region.docs.trim(),
-        table(["bit", "name", "opens"], rows)
+        table(["bit", "name", "what it is"], rows)
     )
 }
 
 fn section(bit: &BitDecl) -> String {
     let mut text = format!("### {}\n\n{}\n\n", bit.name, bit.docs.trim());
+    if let Some(reason) = bit.required {
+        text.push_str(&format!("It has to stay: {reason}.\n\n"));
+    }
     for (head, list) in [("Brings", bit.effects), ("Without it", bit.otherwise)] {
         if !list.is_empty() {
             text.push_str(&format!("{head}:\n\n{}\n", effects::list(list, 0)));

@@ -89,6 +89,8 @@ pub struct BitDecl {
     pub summary: &'static str,
     /// What the book and the help say of it.
     pub docs: &'static str,
+    /// Why the bit cannot be taken away, for one that cannot.
+    pub required: Option<&'static str>,
     /// What the container gets when the bit is set.
     pub effects: &'static [Effect],
     /// What the container gets when the bit is not set.

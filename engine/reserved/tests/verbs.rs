@@ -1,6 +1,6 @@
 //! What the commands promise, on the declared regions.
 
-use flatimage_reserved::declared::{BINDINGS, BOOT, ENVIRONMENT, PERMISSIONS};
+use flatimage_reserved::declared::{BINDINGS, BOOT, ENVIRONMENT, PERMISSIONS, UNSHARE};
 use flatimage_reserved::{RegionDecl, Value, Verb, VerbError, verb::apply};
 
 fn texts(words: &[&str]) -> Vec<String> {
@@ -37,6 +37,25 @@ fn permissions_are_added_deleted_and_listed_sorted() {
     let replaced = write(PERMISSIONS, &less, Verb::Set(texts(&["usb"])));
     assert_eq!(printed(PERMISSIONS, &replaced, Verb::List), "usb\n");
     assert_eq!(write(PERMISSIONS, &replaced, Verb::Clear), Value::Bits(0));
+}
+
+#[test]
+fn what_has_to_stay_cannot_be_taken_away() {
+    let all = UNSHARE.default_value();
+    assert_eq!(
+        printed(UNSHARE, &all, Verb::List),
+        "cgroup\nipc\nnet\npid\nuser\nuts\n"
+    );
+    for verb in [
+        Verb::Del(texts(&["user"])),
+        Verb::Del(texts(&["net,user"])),
+        Verb::Set(texts(&["net"])),
+    ] {
+        let reason = refused(UNSHARE, &all, verb);
+        assert!(reason.starts_with("`user` has to stay: "), "{reason}");
+    }
+    let less = write(UNSHARE, &all, Verb::Del(texts(&["pid"])));
+    assert_eq!(write(UNSHARE, &less, Verb::Clear), all);
 }
 
 #[test]

@@ -62,12 +62,29 @@ fn tmpfs(target: &str, mode: u32) -> Step {
     })
 }
 
-/// The steps before those that settings cause: the filesystems that hide the layers' own.
-pub fn filesystems() -> Vec<Step> {
+/// The processes: the container's own, or the host's with the cause of that. The kernel allows a new `/proc` only for a
+/// namespace of processes that is one's own.
+fn processes(shared: Option<&String>) -> Step {
+    let target = PathBuf::from("/proc");
+    match shared {
+        None => step(Action::Proc { target }),
+        Some(cause) => Step {
+            action: Action::Bind {
+                source: target.clone(),
+                target,
+                access: Access::Rw,
+                missing: Missing::Fail,
+            },
+            cause: cause.clone(),
+        },
+    }
+}
+
+/// The steps before those that settings cause: the filesystems that hide the layers' own. `shared` says why the
+/// processes are the host's, if they are.
+pub fn filesystems(shared: Option<&String>) -> Vec<Step> {
     let mut steps = vec![
-        step(Action::Proc {
-            target: "/proc".into(),
-        }),
+        processes(shared),
         tmpfs("/dev", 0o755),
         tmpfs("/tmp", 0o1777),
         tmpfs("/run", 0o755),

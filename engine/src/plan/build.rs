@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::base::{self, TOOLS};
 use super::effects::{Effects, Interpreter};
 use super::environment;
+use super::machine::{MACHINE_ID, machine_id};
 use super::person::{Person, ROOT_HOME};
 use super::skeleton::Skeleton;
 use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Stack, Step, Upper, Way};
@@ -134,7 +135,7 @@ pub fn build(
     Ok(Plan {
         namespaces: NAMESPACES
             .into_iter()
-            .filter(|namespace| !effects.shared.contains(namespace))
+            .filter(|namespace| !effects.shared.contains_key(namespace))
             .collect(),
         identity: person.identity,
         layers: request.layers.clone(),
@@ -219,7 +220,7 @@ fn steps(
         .iter()
         .filter_map(|step| Some(target(&step.action)?.to_owned()))
         .collect();
-    let mut mounts = base::filesystems();
+    let mut mounts = base::filesystems(effects.shared.get("pid"));
     mounts.extend(own(request, person));
     // What is written into a directory that a setting brought would be written on the host.
     mounts.retain(|step| {
@@ -237,6 +238,7 @@ fn steps(
 
     let skeleton = skeleton(&mut mounts, host, person);
     let mut steps: Vec<Step> = person.accounts().actions().into_iter().map(step).collect();
+    steps.push(step(machine(host, request)));
     steps.extend(mounts);
     steps.extend(base::restrictions(&brought, &effects.unmasked));
     steps.extend(system(request, effects));
@@ -281,6 +283,15 @@ fn step<A>(action: A) -> Step<A> {
     Step {
         action,
         cause: base::DEFAULT.to_owned(),
+    }
+}
+
+/// The number that stands for the machine: another one for each data directory, so that programs can neither tell the host
+/// nor each other by it.
+fn machine(host: &Host, request: &Request) -> Action {
+    Action::Machine {
+        target: MACHINE_ID.into(),
+        id: machine_id(host.machine_id.as_deref(), &request.data),
     }
 }
 
@@ -333,10 +344,10 @@ fn system(request: &Request, effects: &Effects) -> Vec<Step> {
         name
     };
     let mut steps = Vec::new();
-    if !effects.shared.contains("uts") {
+    if !effects.shared.contains_key("uts") {
         steps.push(step(Action::Hostname { name }));
     }
-    if !effects.shared.contains("net") {
+    if !effects.shared.contains_key("net") {
         steps.push(step(Action::Loopback));
     }
     steps
@@ -348,6 +359,7 @@ fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> RootAction 
     for (path, contents) in person.accounts().files() {
         skeleton.file_with(Path::new(path), contents);
     }
+    skeleton.file(Path::new(MACHINE_ID));
     mounts.retain(|step| match &step.action {
         Action::Bind { source, target, .. } => {
             match host.files.resolve(source) {

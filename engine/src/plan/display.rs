@@ -110,6 +110,7 @@ impl Display for Action {
             Action::Account { target, id, .. } => {
                 write!(to, "account    {id} in {}", target.display())
             }
+            Action::Machine { target, id } => write!(to, "machine    {id} in {}", target.display()),
             Action::UnpackTools { target } => line(to, "unpack", target),
             Action::Tmpfs { target, mode } => {
                 write!(to, "tmpfs      {} mode {mode:o}", target.display())

@@ -1,6 +1,6 @@
 //! From the effects that the settings switch on to steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use flatimage_reserved::active::Active;
@@ -18,8 +18,8 @@ pub struct Effects {
     pub steps: Vec<Step>,
     /// Variables, later ones overwrite earlier ones.
     pub environment: BTreeMap<String, String>,
-    /// Namespaces of the host that the container keeps, by name.
-    pub shared: BTreeSet<&'static str>,
+    /// Namespaces of the host that the container keeps, by name, and what asks for that.
+    pub shared: BTreeMap<&'static str, String>,
     /// What asks for names to be found in any case, if anything does.
     pub folded: Option<String>,
     /// Rules of the filter of system calls that do not hold, and what asks for that.
@@ -91,7 +91,8 @@ impl Interpreter<'_> {
                     .push(step(Action::Symlink { link, target }, cause));
             }
             Active::Share { namespace } => {
-                effects.shared.insert(namespace.name());
+                let shared = effects.shared.entry(namespace.name());
+                shared.or_insert_with(|| cause.to_owned());
             }
             Active::Fold => self.fold(cause, effects)?,
             Active::Allow { rules } => {

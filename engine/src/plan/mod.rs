@@ -20,6 +20,7 @@ mod display;
 mod effects;
 mod environment;
 mod filter;
+mod machine;
 mod person;
 mod skeleton;
 mod stack;
@@ -176,6 +177,13 @@ pub enum Action {
         id: u32,
         /// The line.
         line: String,
+    },
+    /// Shows a file with the number that stands for the machine, unless the root has no such file.
+    Machine {
+        /// The file.
+        target: PathBuf,
+        /// 32 hexadecimal digits (machine-id(5)).
+        id: String,
     },
     /// Unpacks the tools of the image into memory; only where there is no private directory
     /// to keep them in.

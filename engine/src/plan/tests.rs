@@ -52,6 +52,7 @@ fn host(files: &[(&str, &str, Kind)], variables: &[(&str, &str)]) -> Host {
             home: "/home/ana".into(),
         },
         working_directory: Some("/work".into()),
+        machine_id: Some("0123456789abcdef0123456789abcdef\n".into()),
         no_fuse: None,
         terminal: Vec::new(),
         files: Box::new(Table(files.iter().map(entry).collect())),
@@ -400,6 +401,7 @@ fn a_bit_is_named_as_the_cause() {
         name: "last",
         summary: "",
         docs: "",
+        required: None,
         effects: &[bind("/x", Missing::Skip, false)],
         otherwise: &[],
     }];
@@ -412,6 +414,22 @@ fn a_bit_is_named_as_the_cause() {
     let plan = |bits| build(&[(&REGION, Value::Bits(bits))], &host, &request(&[])).unwrap();
     assert_eq!(binds(&plan(1 << 63), "setting last").len(), 1);
     assert!(binds(&plan(0), "setting last").is_empty());
+}
+
+#[test]
+fn the_hosts_processes_are_shown_as_they_are() {
+    static EFFECTS: [Effect; 1] = [Effect::Share {
+        namespace: Namespace::Pid,
+    }];
+    let plan = plan_of(&EFFECTS, "v", &host(&[], &[]), &request(&[])).unwrap();
+    assert!(!plan.namespaces.contains(&"pid"));
+    let about_proc = |step: &&Step| matches!(&step.action, Action::Proc { target } | Action::Bind { target, .. } if target == Path::new("/proc"));
+    let steps: Vec<&Step> = plan.steps.iter().filter(about_proc).collect();
+    let [step] = steps.as_slice() else {
+        panic!("{steps:?}")
+    };
+    assert!(matches!(&step.action, Action::Bind { source, .. } if source == Path::new("/proc")));
+    assert_eq!(step.cause, "setting");
 }
 
 #[test]

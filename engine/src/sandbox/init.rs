@@ -14,12 +14,12 @@ use nix::fcntl::OFlag;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, chdir, execve, pipe2};
+use nix::unistd::{Pid, chdir, execve, pipe2, setpgid};
 
 use super::channel::Channel;
 use super::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, plain};
 use super::terminal::Inside;
-use super::{identity, signals};
+use super::{descendants, identity, signals};
 use crate::plan::{Exec, Identity};
 use crate::sys::{
     Capabilities, Fork, close_on_exec_from, drop_bounding_set, fork, set_capabilities,
@@ -66,11 +66,20 @@ pub fn drop_privileges(identity: &Identity, exec: &Exec) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the program and waits for its end; answers its exit code, or 128 and the signal.
+/// Starts the program and waits for its end; answers its exit code, or 128 and the signal. `shares_processes` says that this
+/// process is not the first of a pid namespace.
 ///
 /// # Errors
 /// When the program is not found (127) or cannot be executed (126).
-pub fn run(exec: &Exec, supervisor: &Channel, terminal: Option<Inside>) -> Result<u8, Failure> {
+pub fn run(
+    exec: &Exec,
+    supervisor: &Channel,
+    terminal: Option<Inside>,
+    shares_processes: bool,
+) -> Result<u8, Failure> {
+    if shares_processes {
+        descendants::adopt().attempting(|| "watch the program".into())?;
+    }
     let signals = signals::block(terminal.is_some()).attempting(|| "block signals".into())?;
     if terminal.is_some() {
         signals::keep_choosing().attempting(|| "block signals".into())?;
@@ -92,6 +101,9 @@ pub fn run(exec: &Exec, supervisor: &Channel, terminal: Option<Inside>) -> Resul
             drop(writer);
             if let Some(terminal) = &terminal {
                 terminal.adopt(program);
+            } else if shares_processes {
+                // Whoever kills the process group of the supervisor does not kill both that watch.
+                let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
             }
             let mut failure = Vec::new();
             // Empty when the pipe was closed by a successful execve.
@@ -105,6 +117,7 @@ pub fn run(exec: &Exec, supervisor: &Channel, terminal: Option<Inside>) -> Resul
                     program,
                     supervisor,
                     terminal,
+                    shares_processes,
                 }
                 .supervise(&signals),
             }
@@ -189,10 +202,10 @@ fn cannot_execute(exec: &Exec, error: Errno) -> Failure {
 }
 
 /// Ends whatever the program left behind, so that nothing runs any more when its end is told.
-fn end_others() {
+fn end_others(shares_processes: bool) {
     // Outside of a pid namespace of our own, "every process" is every process of the user.
-    if Pid::this().as_raw() != 1 {
-        return;
+    if shares_processes {
+        return descendants::end(&[]);
     }
     // Every process of the namespace but this one; there may be none.
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);

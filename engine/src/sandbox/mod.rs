@@ -17,6 +17,7 @@ use crate::plan::Plan;
 
 mod builder;
 mod channel;
+mod descendants;
 mod detach;
 mod failure;
 mod folding;
@@ -79,12 +80,20 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     // Before the fork: the end of a child that ends at once must not be missed.
     let signals =
         signals::block(!plan.exec.terminal.is_empty()).attempting(|| "block signals".into())?;
+    let spared = match plan.namespaces.contains(&"pid") {
+        true => None,
+        false => {
+            descendants::adopt().attempting(|| "watch the container".into())?;
+            Some(descendants::children())
+        }
+    };
     let image = (context.image, context.tools_offset);
     let (entering, channel) = instance::enter(plan, &obtained.root, image)?;
     let connection = supervise::Connection {
         channel,
         signals,
         streams: &plan.exec.terminal,
+        spared,
     };
     supervise::supervise(&obtained, entering, &connection)
 }

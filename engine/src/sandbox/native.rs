@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use flatimage_reserved::declared::FILTER;
 use flatimage_reserved::effect::{Access, Missing};
+use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, sethostname};
 
@@ -33,7 +34,9 @@ pub struct Native {
     root: Option<OwnedFd>,
     /// The filesystem of the container's terminals.
     terminals: Option<OwnedFd>,
-    has_accounts: bool,
+    has_own_files: bool,
+    /// Whether the processes are the host's.
+    shares_processes: bool,
     umask: Mode,
 }
 
@@ -70,7 +73,8 @@ impl Native {
             sources: HashMap::new(),
             root: None,
             terminals: None,
-            has_accounts: false,
+            has_own_files: false,
+            shares_processes: false,
             umask: Mode::empty(),
         }
     }
@@ -196,15 +200,33 @@ impl Native {
         let Some(contents) = place::read(root, target, LONGEST_ACCOUNTS)? else {
             return Ok(());
         };
-        match (with_account(&contents, id, line), target.file_name()) {
-            (Some(contents), Some(name)) => {
-                if !std::mem::replace(&mut self.has_accounts, true) {
-                    root::mount_accounts()?;
-                }
-                let file = root::write_account(name, &contents)?;
-                self.attach_copy(&file, target, DATA_ONLY)
-            }
-            _ => Ok(()),
+        match with_account(&contents, id, line) {
+            Some(contents) => self.show(target, &contents, DATA_ONLY),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows a file with these contents in the place of the root's, which stays as it is.
+    fn show(
+        &mut self,
+        target: &Path,
+        contents: &str,
+        attributes: MountAttributes,
+    ) -> io::Result<()> {
+        if !std::mem::replace(&mut self.has_own_files, true) {
+            root::mount_own_files()?;
+        }
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let file = root::write_own_file(name, contents)?;
+        self.attach_copy(&file, target, attributes)
+    }
+
+    /// A root without the file has been given one by the skeleton, unless it was deleted: then it stays away.
+    fn machine(&mut self, target: &Path, id: &str) -> io::Result<()> {
+        match place::find(self.place()?, target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => self.show(target, &format!("{id}\n"), NOTHING),
         }
     }
 
@@ -266,6 +288,7 @@ impl Native {
                 ..
             } => self.bind(source, target, *access),
             Action::Account { target, id, line } => self.account(target, *id, line),
+            Action::Machine { target, id } => self.machine(target, id),
             Action::UnpackTools { target } => self.unpack_tools(target),
             Action::Directory {
                 target,
@@ -288,6 +311,7 @@ impl Kernel for Native {
         // What is built has the modes that are meant, whatever the caller's mask; the program
         // gets the caller's back.
         self.umask = umask(Mode::from_bits_truncate(0o022));
+        self.shares_processes = !plan.namespaces.contains(&"pid");
         self.open_sources(plan)?;
         if let IdMap::Range { .. } = plan.identity.map {
             identity::become_outer_root()
@@ -320,8 +344,12 @@ impl Kernel for Native {
         let _ = join_new_session_keyring();
         identity::enter_inner(identity).attempting(|| "nest a user namespace".into())?;
         init::drop_privileges(identity, exec).attempting(|| "give up privileges".into())?;
-        // The kernel forgets the request when ids or capabilities change (prctl(2)).
-        die_with_parent()?;
+        match self.shares_processes {
+            // It has others to end first.
+            true => prctl::set_pdeathsig(None).attempting(|| "outlive the supervisor".into())?,
+            // The kernel forgets the request when ids or capabilities change (prctl(2)).
+            false => die_with_parent()?,
+        }
         trace(|| "restricted".into());
         // It may have died before the request was made.
         match self
@@ -347,6 +375,6 @@ impl Kernel for Native {
             (_, None) => return Err(Failure::ours("the plan has no place for a terminal")),
             (streams, Some(at)) => Some(Inside::new(at.as_fd(), streams, &self.channel)?),
         };
-        init::run(exec, &self.channel, terminal)
+        init::run(exec, &self.channel, terminal, self.shares_processes)
     }
 }

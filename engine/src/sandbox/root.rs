@@ -27,7 +27,7 @@ use crate::sys::{MountAttributes, Resolve, clone_tree, move_mount, open_in, set_
 const HOST: &str = "/host";
 const LAYERS: &str = "/layers";
 const SKELETON: &str = "/skeleton";
-const ACCOUNTS: &str = "/accounts";
+const OWN_FILES: &str = "/files";
 const MEMORY: &str = "/memory";
 const DATA: &str = "/data";
 const ROOT: &str = "/root";
@@ -67,7 +67,7 @@ pub fn enter_stage() -> Result<(), Failure> {
     let stage = || -> io::Result<()> {
         chdir(anchor)?;
         for name in [
-            "host", "layers", "skeleton", "accounts", "memory", "data", "servers", "root",
+            "host", "layers", "skeleton", "files", "memory", "data", "servers", "root",
         ] {
             fs::create_dir(name)?;
         }
@@ -195,12 +195,12 @@ pub fn open_host() -> io::Result<OwnedFd> {
 }
 
 /// A place of the instance's own for files that are shown in the root: the stage itself is shared.
-pub fn mount_accounts() -> io::Result<()> {
+pub fn mount_own_files() -> io::Result<()> {
     let none: Option<&str> = None;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     Ok(mount(
         Some("flatimage"),
-        ACCOUNTS,
+        OWN_FILES,
         Some("tmpfs"),
         flags,
         none,
@@ -208,8 +208,8 @@ pub fn mount_accounts() -> io::Result<()> {
 }
 
 /// Writes a file there and answers a descriptor of it.
-pub fn write_account(name: &OsStr, contents: &str) -> io::Result<OwnedFd> {
-    let path = Path::new(ACCOUNTS).join(name);
+pub fn write_own_file(name: &OsStr, contents: &str) -> io::Result<OwnedFd> {
+    let path = Path::new(OWN_FILES).join(name);
     fs::write(&path, contents)?;
     place::stage(&path)
 }

@@ -14,7 +14,7 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::shared::Obtained;
 use super::terminal::Terminal;
-use super::{init, signals};
+use super::{descendants, init, signals};
 use crate::host::Stream;
 
 mod jobs;
@@ -74,6 +74,8 @@ pub struct Connection<'a> {
     pub signals: SignalFd,
     /// The standard streams that a terminal of the container's own stands for.
     pub streams: &'a [Stream],
+    /// Where no pid namespace ends what the container has started: the children of this process that are not its.
+    pub spared: Option<Vec<Pid>>,
 }
 
 /// What there is to do.
@@ -164,6 +166,7 @@ impl Container<'_> {
     fn killed(&self) -> Result<u8, Failure> {
         let first = self.first.ok_or_else(killed_early)?;
         let status = waitpid(first, None).attempting(|| "wait for the container".into())?;
+        self.end_descendants();
         init::exit_code(status).ok_or_else(|| Failure::ours("the container stopped"))
     }
 
@@ -173,6 +176,13 @@ impl Container<'_> {
         if let Some(first) = self.first {
             // It may have ended by itself meanwhile.
             let _ = kill(first, Signal::SIGKILL);
+        }
+        self.end_descendants();
+    }
+
+    fn end_descendants(&self) {
+        if let Some(spared) = &self.connection.spared {
+            descendants::end(spared);
         }
     }
 

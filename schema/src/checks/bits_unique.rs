@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::nearest;
 use crate::report::Report;
-use crate::source::{Encoding, Source};
+use crate::source::{Bits, Encoding, Region, Source};
+use crate::{encode, nearest};
 
 pub fn check(source: &Source, report: &mut Report) {
     for placed in &source.regions {
@@ -38,6 +38,7 @@ pub fn check(source: &Source, report: &mut Report) {
                 );
             }
         }
+        required(bits, &placed.item, &placed.path, report);
         let known: Vec<&str> = bits.bits.iter().map(|bit| bit.name.as_str()).collect();
         for (place, group) in bits.groups.iter().enumerate() {
             for (member, name) in group
@@ -53,6 +54,24 @@ pub fn check(source: &Source, report: &mut Report) {
                     nearest::hint(name, &known),
                 );
             }
+        }
+    }
+}
+
+/// What cannot be taken away has to be there from the start.
+fn required(bits: &Bits, region: &Region, path: &str, report: &mut Report) {
+    let Ok(default) = encode::encode(&region.encoding, region.default.as_ref()) else {
+        return;
+    };
+    let default = default.try_into().map_or(0, u64::from_le_bytes);
+    for bit in bits.bits.iter().filter(|bit| bit.number < 64) {
+        if bit.required.is_some() && default >> bit.number & 1 == 0 {
+            let what = format!(
+                "bit `{}` has to stay and is not in the default of region `{}`",
+                bit.name, region.name
+            );
+            let mend = format!("add `{}` to the default", bit.name);
+            report.add(&format!("{path}.default"), what, mend);
         }
     }
 }

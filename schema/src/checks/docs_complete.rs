@@ -15,6 +15,9 @@ pub fn check(source: &Source, report: &mut Report) {
                     let path = format!("{encoding}.bits.bits[{place}]");
                     summary(report, &path, &bit.summary);
                     docs(report, &path, &bit.docs);
+                    if let Some(reason) = &bit.required {
+                        line(report, &format!("{path}.required"), "a reason", reason);
+                    }
                 }
                 for (place, group) in bits.groups.iter().enumerate() {
                     summary(
@@ -75,23 +78,24 @@ fn each_argument(report: &mut Report, path: &str, arguments: &[Argument]) {
 }
 
 fn summary(report: &mut Report, path: &str, text: &str) {
-    let at = format!("{path}.summary");
+    line(report, &format!("{path}.summary"), "a summary", text);
+}
+
+fn line(report: &mut Report, at: &str, name: &str, text: &str) {
     let text = text.trim_end();
-    if text.is_empty() {
-        report.add(&at, "a summary is empty", "say in one line what it is for");
+    let (what, mend) = if text.is_empty() {
+        ("is empty", "say in one line what it is for")
     } else if text.contains('\n') {
-        report.add(
-            &at,
-            "a summary has more than one line",
+        (
+            "has more than one line",
             "keep one line there and move the rest to `docs`",
-        );
+        )
     } else if text.ends_with('.') {
-        report.add(
-            &at,
-            "a summary ends with a full stop",
-            "leave the full stop out",
-        );
-    }
+        ("ends with a full stop", "leave the full stop out")
+    } else {
+        return;
+    };
+    report.add(at, format!("{name} {what}"), mend);
 }
 
 fn docs(report: &mut Report, path: &str, text: &str) {

@@ -110,6 +110,7 @@ fn bit(bit: &source::Bit) -> Bit {
         name: name(&bit.name),
         summary: bit.summary.clone(),
         docs: bit.docs.clone(),
+        required: bit.required.clone(),
         effects: effects(&bit.effects),
         otherwise: effects(&bit.otherwise),
     }

@@ -93,6 +93,8 @@ pub struct Bit {
     pub summary: String,
     /// Help.
     pub docs: String,
+    /// Why it cannot be taken away.
+    pub required: Option<String>,
     /// While it is set.
     pub effects: Vec<Effect>,
     /// While it is not set.

@@ -106,6 +106,9 @@ pub struct Bit {
     pub summary: String,
     /// What the help and the book say.
     pub docs: String,
+    /// Why the bit cannot be taken away, for one that cannot.
+    #[serde(default)]
+    pub required: Option<String>,
     /// What the container gets while the bit is set.
     #[serde(default)]
     pub effects: Vec<Effect>,

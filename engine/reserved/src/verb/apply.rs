@@ -46,6 +46,14 @@ pub enum VerbError {
         /// As typed.
         name: String,
     },
+    /// A bit that has to stay.
+    #[error("`{name}` has to stay: {reason}")]
+    Required {
+        /// Name of the bit.
+        name: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// An argument without `=`, or without a name before it.
     #[error("`{argument}` is no `key=value`; write the name, `=` and the value as one argument")]
     NotAPair {
@@ -97,11 +105,12 @@ pub fn apply(decl: &RegionDecl, current: &Value, verb: &Verb) -> Result<Outcome,
         (Encoding::Bits(decl), Value::Bits(set), Verb::Add(names)) => {
             Value::Bits(set | bits::named(decl, names)?)
         }
-        (Encoding::Bits(decl), _, Verb::Set(names)) => Value::Bits(bits::named(decl, names)?),
-        (Encoding::Bits(decl), Value::Bits(set), Verb::Del(names)) => {
-            Value::Bits(bits::without(decl, *set, names)?)
+        (Encoding::Bits(decl), _, Verb::Set(names)) => {
+            Value::Bits(bits::complete(decl, bits::named(decl, names)?)?)
         }
-        (Encoding::Bits(_), _, Verb::Clear) => Value::Bits(0),
+        (Encoding::Bits(decl), Value::Bits(set), Verb::Del(names)) => {
+            Value::Bits(bits::complete(decl, bits::without(decl, *set, names)?)?)
+        }
         (Encoding::Text { .. }, _, Verb::Set(arguments)) => {
             Value::Text(Some(one(arguments, "value")?.to_owned()))
         }
@@ -129,7 +138,7 @@ pub fn apply(decl: &RegionDecl, current: &Value, verb: &Verb) -> Result<Outcome,
             Value::Record(Some(fields::record(fields, arguments)?))
         }
         (Encoding::Record(_), _, Verb::Clear) => Value::Record(None),
-        (Encoding::Choice(_), _, Verb::Clear) => decl.default_value(),
+        (Encoding::Bits(_) | Encoding::Choice(_), _, Verb::Clear) => decl.default_value(),
         _ => return Err(VerbError::NoSuchVerb { region: decl.name }),
     };
     Ok(Outcome {

@@ -20,6 +20,18 @@ pub fn without(decl: &BitsDecl, set: u64, arguments: &[String]) -> Result<u64, V
     Ok(masks.into_iter().fold(set, |set, (mask, _)| set & !mask))
 }
 
+/// `set`, if everything is in it that has to stay.
+pub fn complete(decl: &BitsDecl, set: u64) -> Result<u64, VerbError> {
+    let missing = decl.bits.iter().find_map(|bit| {
+        let reason = bit.required.filter(|_| set >> bit.number & 1 == 0)?;
+        Some((bit.name, reason))
+    });
+    match missing {
+        Some((name, reason)) => Err(VerbError::Required { name, reason }),
+        None => Ok(set),
+    }
+}
+
 fn masks<'a>(decl: &BitsDecl, arguments: &'a [String]) -> Result<Vec<(u64, &'a str)>, VerbError> {
     let names: Vec<&str> = arguments
         .iter()

@@ -104,7 +104,7 @@ pub fn verbs(encoding: &Encoding) -> Vec<VerbDecl> {
             verb("del", "take away what is set", Takes::Many("a,b,…")),
             verb("set", "set these and no others", Takes::Many("a,b,…")),
             list,
-            verb("clear", "set none", Takes::Nothing),
+            verb("clear", "back to the default", Takes::Nothing),
         ],
         Encoding::Text { .. } => vec![
             verb("set", "store a value", Takes::One("value")),

@@ -23,6 +23,8 @@ pub struct First<'a> {
     pub supervisor: &'a Channel,
     /// The terminal, if the container has one.
     pub terminal: Option<Inside>,
+    /// Whether nothing ends the other processes when this one ends.
+    pub shares_processes: bool,
 }
 
 impl First<'_> {
@@ -31,9 +33,14 @@ impl First<'_> {
     /// # Errors
     /// When it cannot wait, or the supervisor is gone.
     pub fn supervise(mut self, signals: &SignalFd) -> Result<u8, Failure> {
+        let ended = self.watch(signals);
+        end_others(self.shares_processes);
+        ended
+    }
+
+    fn watch(&mut self, signals: &SignalFd) -> Result<u8, Failure> {
         loop {
             if let Some(code) = self.reap().attempting(|| "wait for the program".into())? {
-                end_others();
                 return Ok(code);
             }
             if self.is_signalled(signals)? {
@@ -45,11 +52,12 @@ impl First<'_> {
         }
     }
 
-    /// Waits; answers whether it was for a signal. Only with a terminal has the supervisor something to say.
+    /// Waits; answers whether it was for a signal. Only with a terminal has the supervisor something to say, and only
+    /// where nothing ends this process with the supervisor does its end matter.
     fn is_signalled(&mut self, signals: &SignalFd) -> Result<bool, Failure> {
-        let Some(terminal) = &mut self.terminal else {
+        if self.terminal.is_none() && !self.shares_processes {
             return Ok(true);
-        };
+        }
         let readable = PollFlags::POLLIN;
         let mut waited = [
             PollFd::new(signals.as_fd(), readable),
@@ -62,7 +70,11 @@ impl First<'_> {
         let [signalled, told] = waited.map(|fd| fd.any().unwrap_or(false));
         if told {
             match self.supervisor.receive() {
-                Ok(Some(Message::Go { foreground })) => terminal.go(self.program, foreground),
+                Ok(Some(Message::Go { foreground })) => {
+                    if let Some(terminal) = &mut self.terminal {
+                        terminal.go(self.program, foreground);
+                    }
+                }
                 Ok(Some(_)) => {}
                 _ => return Err(Failure::ours("the supervisor is gone")),
             }
