@@ -40,6 +40,23 @@ pub struct Unit {
 /// How long a directory that was never finished is left alone: somebody may be filling it.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
+/// Where the caller's private directory may be, the best place first.
+fn bases(variable: impl Fn(&str) -> Option<String>) -> impl Iterator<Item = PathBuf> {
+    let home = variable("HOME").map(|home| format!("{home}/.cache"));
+    let bases = [
+        variable("XDG_RUNTIME_DIR"),
+        variable("XDG_CACHE_HOME"),
+        home,
+    ];
+    let bases = bases.into_iter().flatten().map(PathBuf::from);
+    bases.filter(|base| base.is_absolute())
+}
+
+/// The directories of this and other images, of which any may be there.
+pub fn directories(variable: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    bases(variable).map(|base| base.join("flatimage")).collect()
+}
+
 /// Finds the unit of this build, or makes it from the image.
 ///
 /// `None` when there is no directory to keep it in, which is no error: the caller then runs
@@ -49,18 +66,7 @@ pub fn unit(
     image: &Path,
     placement: &Placement,
 ) -> Option<Unit> {
-    let home = variable("HOME").map(|home| format!("{home}/.cache"));
-    let bases = [
-        variable("XDG_RUNTIME_DIR"),
-        variable("XDG_CACHE_HOME"),
-        home,
-    ];
-    bases
-        .into_iter()
-        .flatten()
-        .map(PathBuf::from)
-        .filter(|base| base.is_absolute())
-        .find_map(|base| unit_below(&base, image, placement))
+    bases(variable).find_map(|base| unit_below(&base, image, placement))
 }
 
 /// The directory with the programs that serve a root. It is unpacked beside the others when it is first needed: most

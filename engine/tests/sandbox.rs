@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::{Place, Ran, everybody, words};
+use support::{Place, Ran, Who, everybody, words};
 
 #[test]
 fn every_namespace_is_a_new_one() {
@@ -193,5 +193,78 @@ fn the_mask_of_the_caller_is_the_programs_and_not_the_containers() {
         ]);
         assert_eq!(Ran::of(command).out, "0077\n755\n755\n");
         place.assert_clean();
+    }
+}
+
+/// Tries to change what belongs to the image through every way that it is shown, and prints what worked.
+const GRANTS: &str = r#"
+    tried() { "$@" 2>/dev/null && echo "worked: $*"; }
+    for at in "$@"; do
+        cd "$at" || exit
+        for path in apps/app.flatimage apps/.app.flatimage.data/ids .cache/flatimage/*/runtime; do
+            tried bash -c 'printf x 1<>"$0"' "$at/$path"
+            tried chmod 777 "$at/$path"
+            tried mv -T "$at/$path" "$at/moved"
+            tried ln "$at/$path" "$at/linked"
+            tried rm -f "$at/$path"
+            tried truncate -s 0 "$at/$path"
+            tried touch "$at/$path"
+        done
+        for path in apps/.app.flatimage.data{,/root,/layers} .cache/flatimage; do
+            tried touch "$at/$path/new"
+            tried mkdir "$at/$path/new"
+            tried mv -T "$at/$path" "$at/moved"
+        done
+        # What is in a directory is replaced with the directory.
+        tried mv -T "$at/.cache" "$at/moved"
+        tried mv -T "$at/apps" "$at/moved"
+    done
+    test -w "$1" && touch "$1/beside" && echo wrote
+"#;
+
+#[test]
+fn a_program_cannot_grant_itself_anything() {
+    for who in everybody() {
+        let mut place = Place::blueprint(who);
+        let path = place.path().to_string_lossy().into_owned();
+        let apps = place.path().join("apps");
+        fs::create_dir(&apps).unwrap();
+        place.give(&apps);
+        fs::rename(&place.image, apps.join("app.flatimage")).unwrap();
+        place.image = apps.join("app.flatimage");
+        let data = apps.join(".app.flatimage.data");
+        let hidden = data.join("layers").to_string_lossy().into_owned();
+        place.succeed(&["fim-perms", "add", "home"]);
+        place.succeed(&["fim-bind", "add", "rw", &path, "/host"]);
+        let at_home = |arguments: &[&str]| {
+            let mut command = place.image(arguments);
+            command.env("HOME", place.path());
+            Ran::of(command)
+        };
+        // The data directory and the private one are there from the first start on.
+        assert_eq!(at_home(&["fim-exec", "true"]).code, 0);
+        fs::create_dir_all(&hidden).unwrap();
+        place.give(hidden.as_ref());
+        place.succeed(&["fim-bind", "add", "rw", &hidden, "/layers"]);
+        assert!(data.join("ids").exists());
+        assert!(place.path().join(".cache/flatimage").is_dir());
+        let before = fs::read(&place.image).unwrap();
+        for how in ["fim-exec", "fim-root"] {
+            let ways: &[&str] = match how {
+                "fim-exec" => &[&path, "/host"],
+                // Its home is another one.
+                _ => &["/host"],
+            };
+            let ran = at_home(&[&[how, "bash", "-c", GRANTS, "grants"], ways].concat());
+            // Real root's container has ids that own nothing of the host.
+            let wrote = if who == Who::Caller { "" } else { "wrote\n" };
+            assert_eq!(ran.out, wrote, "{how}: {}", ran.err);
+            let ran = at_home(&[how, "touch", "/layers/new"]);
+            assert_ne!(ran.code, 0);
+        }
+        assert!(before == fs::read(&place.image).unwrap());
+        let left = fs::read_dir(&hidden).unwrap().count();
+        assert_eq!(left, 0);
+        place.assert_gone();
     }
 }

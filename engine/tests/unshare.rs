@@ -85,12 +85,15 @@ fn started(place: &Place) -> (Child, i32) {
     (child, line.trim().parse().unwrap())
 }
 
+/// What is killed, the exit code that the caller sees, and how, by the supervisor's and the first process's id.
+type Killing = (&'static str, i32, fn(Pid, Pid));
+
 #[test]
 fn with_the_hosts_processes_nothing_is_left_either() {
     for who in everybody() {
         let place = Place::blueprint(who);
         place.succeed(&["fim-unshare", "del", "pid"]);
-        let killed: [(&str, i32, fn(Pid, Pid)); 4] = [
+        let killed: [Killing; 4] = [
             ("the supervisor", -9, |supervisor, _| {
                 kill(supervisor, Signal::SIGKILL).unwrap();
             }),

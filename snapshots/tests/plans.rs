@@ -89,6 +89,7 @@ fn request() -> Request {
             path: "/apps/app.flatimage".into(),
             layers_offset: 4096,
         },
+        private: vec!["/home/ana/.cache/flatimage".into()],
         upper: Upper::Directory(data.clone()),
         data,
         layers: vec![LayerSource {

@@ -117,7 +117,7 @@ fn name(setting: &Setting) -> String {
     }
 }
 
-/// What the setting's own command prints; a dash for nothing.
+/// What the setting's own command prints, names in one line; a dash for nothing.
 fn shown(setting: &Setting) -> String {
     let output = match &setting.value {
         Value::List(records) => Ok(listed(&setting.region.encoding, records)),
@@ -125,6 +125,10 @@ fn shown(setting: &Setting) -> String {
         value => verb::apply(setting.region, value, &Verb::Show).map(|outcome| outcome.output),
     };
     match output {
+        // As they are typed: names do not need a line each.
+        Ok(output) if matches!(setting.value, Value::Bits(1..)) => {
+            output.lines().collect::<Vec<_>>().join(",")
+        }
         Ok(output) if !output.is_empty() => output,
         _ => "-".to_owned(),
     }

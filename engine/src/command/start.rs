@@ -9,6 +9,7 @@ use super::{Session, warn};
 use crate::data::{self, DataError};
 use crate::image::{external_layers, with_entries};
 use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
+use crate::private;
 use crate::relocate;
 use crate::sandbox::{self, Context, Explicit, Failure, Limits, plain};
 use crate::tools;
@@ -152,6 +153,7 @@ impl Session {
             tools: relocate::tools(&self.host, &self.image.path, &self.placement),
             programs: tools::server_names(),
             image: self.image.clone(),
+            private: private::directories(|name| self.host.variable(name)),
             data,
             upper,
             layers: with_entries(layers),

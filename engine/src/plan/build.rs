@@ -13,6 +13,7 @@ use super::base::{self, TOOLS};
 use super::effects::{Effects, Interpreter};
 use super::environment;
 use super::machine::{MACHINE_ID, machine_id};
+use super::own;
 use super::person::{Person, ROOT_HOME};
 use super::skeleton::Skeleton;
 use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Stack, Step, Upper, Way};
@@ -52,6 +53,8 @@ pub struct Request {
     pub image: Image,
     /// Its data directory.
     pub data: PathBuf,
+    /// Directories of the host that images keep programs in, which they execute outside of the container.
+    pub private: Vec<PathBuf>,
     /// Where changes go.
     pub upper: Upper,
     /// All layers that have entries, lowest first.
@@ -221,7 +224,7 @@ fn steps(
         .filter_map(|step| Some(target(&step.action)?.to_owned()))
         .collect();
     let mut mounts = base::filesystems(effects.shared.get("pid"));
-    mounts.extend(own(request, person));
+    mounts.extend(provided(request, person));
     // What is written into a directory that a setting brought would be written on the host.
     mounts.retain(|step| {
         let writes = matches!(
@@ -237,9 +240,11 @@ fn steps(
     mounts.sort_by(|one, other| target(&one.action).cmp(&target(&other.action)));
 
     let skeleton = skeleton(&mut mounts, host, person);
+    let own = own::read_only(&mounts, host, request);
     let mut steps: Vec<Step> = person.accounts().actions().into_iter().map(step).collect();
     steps.push(step(machine(host, request)));
     steps.extend(mounts);
+    steps.extend(own);
     steps.extend(base::restrictions(&brought, &effects.unmasked));
     steps.extend(system(request, effects));
     (root(host, request, skeleton, effects), steps)
@@ -296,7 +301,7 @@ fn machine(host: &Host, request: &Request) -> Action {
 }
 
 /// The tools, and the directory for sockets that the user's programs make.
-fn own(request: &Request, person: &Person) -> Vec<Step> {
+fn provided(request: &Request, person: &Person) -> Vec<Step> {
     let directory = |target: &Path, mode| {
         let owner = person.owner();
         step(Action::Directory {

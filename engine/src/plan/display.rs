@@ -148,6 +148,7 @@ impl Display for Action {
                 write!(to, "symlink    {} -> {}", link.display(), target.display())
             }
             Action::Mask { target } => line(to, "mask", target),
+            Action::Hold { target } => line(to, "hold", target),
             Action::ReadOnly { target } => line(to, "read-only", target),
             Action::Hostname { name } => write!(to, "hostname   {name}"),
             Action::Loopback => write!(to, "loopback   up"),

@@ -21,6 +21,7 @@ mod effects;
 mod environment;
 mod filter;
 mod machine;
+mod own;
 mod person;
 mod skeleton;
 mod stack;
@@ -240,6 +241,11 @@ pub enum Action {
     /// Hides what is at a path, if anything is: a file reads as empty, a directory is empty.
     Mask {
         /// What is hidden.
+        target: PathBuf,
+    },
+    /// Holds a directory in its place, if it is there: it cannot be renamed or removed.
+    Hold {
+        /// What stays where it is.
         target: PathBuf,
     },
     /// Makes a path read-only, if it is there.

@@ -66,6 +66,7 @@ fn request(command: &[&str]) -> Request {
             layers_offset: 4096,
         },
         data: "/apps/.my app.flatimage.data".into(),
+        private: vec!["/home/ana/.cache/flatimage".into()],
         upper: Upper::Directory("/apps/.my app.flatimage.data".into()),
         layers: vec![LayerSource {
             path: "/apps/my app.flatimage".into(),
@@ -430,6 +431,54 @@ fn the_hosts_processes_are_shown_as_they_are() {
     };
     assert!(matches!(&step.action, Action::Bind { source, .. } if source == Path::new("/proc")));
     assert_eq!(step.cause, "setting");
+}
+
+#[test]
+fn what_belongs_to_the_image_is_read_only_wherever_it_is_shown() {
+    static EFFECTS: [Effect; 4] = [
+        bind("/apps", Missing::Skip, false),
+        Effect::Bind {
+            source: "/home/ana",
+            target: "/host",
+            access: AccessDecl::Is(Access::Dev),
+            missing: Missing::Skip,
+            glob: false,
+        },
+        Effect::Bind {
+            source: "/apps",
+            target: "/looked/at",
+            access: AccessDecl::Is(Access::Ro),
+            missing: Missing::Skip,
+            glob: false,
+        },
+        bind("/other", Missing::Skip, false),
+    ];
+    let host = host(
+        &[
+            ("/apps", "/apps", Kind::Directory),
+            ("/home/ana", "/home/ana", Kind::Directory),
+            ("/other", "/other", Kind::Directory),
+        ],
+        &[],
+    );
+    let plan = plan_of(&EFFECTS, "v", &host, &request(&[])).unwrap();
+    let read_only: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.cause == "setting")
+        .filter_map(|step| match &step.action {
+            Action::ReadOnly { target } => target.to_str(),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        "/apps/my app.flatimage",
+        "/apps/.my app.flatimage.data",
+        "/host/.cache/flatimage",
+    ];
+    assert_eq!(read_only, expected);
+    let held = |action: &Action| matches!(action, Action::Hold { target } if target == Path::new("/host/.cache"));
+    assert!(position(&plan, held) > 0);
 }
 
 #[test]

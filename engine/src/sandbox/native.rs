@@ -255,12 +255,22 @@ impl Native {
         }
     }
 
-    fn read_only(&self, target: &Path) -> io::Result<()> {
+    /// Mounts what is at a path on itself, if anything is.
+    fn remount(&self, target: &Path, attributes: MountAttributes) -> io::Result<()> {
         let root = self.place()?;
         match place::find(root, target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // What all rights of the container do not reach cannot be written either: it is in a directory that is closed to
+            // the ids of the container.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
-            Ok(place) => self.attach_copy(&place, target, NOTHING),
+            Ok(place) => self.attach_copy(&place, target, attributes),
         }
     }
 
@@ -297,7 +307,8 @@ impl Native {
             } => place::directory(self.place()?, target, *mode, *owner),
             Action::Symlink { link, target } => place::link(self.place()?, link, target),
             Action::Mask { target } => self.mask(target),
-            Action::ReadOnly { target } => self.read_only(target),
+            Action::Hold { target } => self.remount(target, MountAttributes::default()),
+            Action::ReadOnly { target } => self.remount(target, NOTHING),
             Action::Hostname { name } => Ok(sethostname(name)?),
             Action::Loopback => bring_loopback_up(),
         }
