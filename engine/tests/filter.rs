@@ -5,27 +5,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::Command;
 
+use support::compiled::compiled;
 use support::{Place, Ran, Who, everybody};
-
-/// Compiles a program of `tests/calls/` without any library to be found at run time.
-fn compiled(place: &Place, source: &str, flags: &[&str]) -> PathBuf {
-    let program = place.path().join(source).with_extension("");
-    let source = format!("{}/tests/calls/{source}", env!("CARGO_MANIFEST_DIR"));
-    let mut compiler = Command::new("gcc");
-    compiler
-        .args(["-static", "-O1", "-o"])
-        .arg(&program)
-        .args(flags)
-        .arg(source);
-    let ran = Ran::of(compiler);
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    program
-}
 
 /// An image with the program at `/calls`, which permissions add to.
 fn with_program(place: &Place, program: &std::path::Path) {
@@ -62,7 +44,7 @@ fn expected(name: &str) -> &'static str {
 fn a_hostile_program_is_denied_every_call_of_the_filter() {
     for who in everybody() {
         let place = Place::blueprint(who);
-        let program = compiled(&place, "calls.c", &[]);
+        let program = compiled(&place, "calls/calls.c", &[]);
         let outside = tried(&Ran::of(place.command(&program)).out);
         with_program(&place, &program);
         for how in ["fim-exec", "fim-root"] {
@@ -86,7 +68,7 @@ fn a_hostile_program_is_denied_every_call_of_the_filter() {
 fn permissions_allow_their_rules_and_no_other() {
     for who in everybody() {
         let place = Place::blueprint(who);
-        let program = compiled(&place, "calls.c", &[]);
+        let program = compiled(&place, "calls/calls.c", &[]);
         with_program(&place, &program);
         for (permission, opened) in [
             (

@@ -4,6 +4,7 @@
 pub mod chance;
 pub mod changes;
 pub mod chapter;
+pub mod compiled;
 pub mod layers;
 pub mod prepared;
 pub mod running;
