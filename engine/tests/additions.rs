@@ -118,15 +118,20 @@ fn each_addition_changes_its_own_line_of_the_layout_and_no_other() {
     );
 }
 
-/// Copies what Git knows or would know of the workspace. The copy has its place and its target directory in that of the
-/// tests, so that what does not change is compiled once.
+/// Copies what Git knows or would know of the workspace.
+///
+/// The copy has a target directory of its own: Cargo takes the packages of both for the same ones, and would go on with those of
+/// the copy where the workspace's have changed. It begins with the programs that compile the runtime, which are the same.
 fn copy_workspace(to: &Path) {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let compiled = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to.join(".cargo")).unwrap();
+    let target = to.join("target");
     let config = format!("[build]\ntarget-dir = {:?}\n", target.display().to_string());
     fs::write(to.join(".cargo/config.toml"), config).unwrap();
+    fs::create_dir(&target).unwrap();
+    copy(&compiled.join("runtime"), &target);
     for name in [
         "Cargo.toml",
         "Cargo.lock",
@@ -137,18 +142,19 @@ fn copy_workspace(to: &Path) {
         "snapshots",
         "book",
     ] {
-        let copied = Command::new("cp")
-            .arg("-a")
-            .arg(workspace.join(name))
-            .arg(to)
-            .status()
-            .unwrap();
-        assert!(copied.success(), "{name}");
+        copy(&workspace.join(name), to);
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.unwrap().success(), "{}", from.display());
 }
 
 /// The image of a copy of the workspace whose declaration has all additions.
 fn build(copy: &Path) -> PathBuf {
+    // They are compiled then.
+    support::blueprint();
     copy_workspace(copy);
     let added = ADDITIONS
         .iter()
@@ -185,6 +191,7 @@ fn ten_additions_by_the_declaration_alone() {
         place.assert_clean();
     }
     an_older_image_opens(&Place::with(support::Who::Caller, &image));
+    fs::remove_dir_all(copy).unwrap();
 }
 
 fn a_text(place: &Place) {
