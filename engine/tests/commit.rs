@@ -88,6 +88,22 @@ fn a_commit_to_the_image_takes_the_layers_of_the_data_directory_along() {
     }
 }
 
+/// The places that every root has belong to no layer, and can be deleted by one all the same.
+#[test]
+fn a_deleted_place_of_every_root_stays_deleted_in_a_layer() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let deleted = "ls -A /etc; ls -A / | grep -c sys; ls -d /sys /etc/passwd";
+        root(&place, "rm /etc/passwd; rmdir /sys; echo x > /etc/other");
+        let seen = place.run(&["fim-root", "bash", "-c", deleted]).out;
+        assert!(seen.contains("other") && !seen.contains("passwd"), "{seen}");
+        place.succeed(&["fim-layer", "commit", "binary"]);
+        assert!(is_empty(&place.data().join("root")));
+        assert_eq!(place.run(&["fim-root", "bash", "-c", deleted]).out, seen);
+        place.assert_clean();
+    }
+}
+
 #[test]
 fn a_commit_to_a_file_has_all_changes_and_replaces_nothing() {
     for who in everybody() {

@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod frozen;
 mod layer;
+mod merge;
 mod metadata;
 mod names;
 mod pack;

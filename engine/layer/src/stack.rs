@@ -21,7 +21,7 @@ pub(crate) struct Stack {
 /// What a number stands for.
 #[derive(Debug)]
 pub(crate) enum Node<'a> {
-    /// The directory of layers.
+    /// The directory that has all layers in it.
     Root,
     /// The directory of a layer that could not be opened.
     Missing,
@@ -55,6 +55,11 @@ impl Stack {
     /// The number of layers.
     pub(crate) fn len(&self) -> u32 {
         self.layers.len() as u32
+    }
+
+    /// A layer; `None` for one that could not be opened.
+    pub(crate) fn layer(&self, index: u32) -> Option<&Layer> {
+        self.layers.get(index as usize)?.as_ref()
     }
 
     /// The number of an inode of layer `index`; 0, which stands for nothing, when the layer has no such inode.
@@ -93,7 +98,7 @@ impl Stack {
         })
     }
 
-    /// What `stat` says about the directory of layers.
+    /// What `stat` says about the directory that has all layers in it.
     pub(crate) fn root_attributes(&self) -> Attributes {
         Attributes {
             kind: Kind::Directory,
@@ -102,7 +107,7 @@ impl Stack {
             gid: 0,
             size: 0,
             data_size: 0,
-            links: 2 + self.len(),
+            links: 3,
             device: 0,
             atime: 0,
             mtime: 0,

@@ -21,32 +21,35 @@ fn a_mounted_layer_is_what_was_packed() {
         let sample = || open(&fixture("default.dwarfs")).unwrap();
         let expected = listing(&sample());
         let serving = served(vec![Some(sample()), None, Some(sample())], on.path());
-        for root in ["0", "2"] {
-            let mut count = 0;
-            let root = on.path().join(root);
-            let mut open = vec![root.clone()];
-            while let Some(path) = open.pop() {
-                count += 1;
-                let name = path.strip_prefix(&root).unwrap();
-                let line = &expected[&[b"/", name.as_os_str().as_bytes()].concat()];
-                assert_eq!(describe(&path), without_owner(line), "{}", path.display());
-                if fs::symlink_metadata(&path).unwrap().is_dir() {
-                    open.extend(
-                        fs::read_dir(&path)
-                            .unwrap()
-                            .map(|entry| entry.unwrap().path()),
-                    );
-                }
+        let mut count = 0;
+        let root = on.path().join("0");
+        let mut open = vec![root.clone()];
+        while let Some(path) = open.pop() {
+            count += 1;
+            let name = path.strip_prefix(&root).unwrap();
+            let line = &expected[&[b"/", name.as_os_str().as_bytes()].concat()];
+            assert_eq!(describe(&path), without_owner(line), "{}", path.display());
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                let entries = fs::read_dir(&path).unwrap();
+                open.extend(entries.map(|entry| entry.unwrap().path()));
             }
-            assert_eq!(count, expected.len());
         }
+        let whiteouts = expected.values().filter(|line| line.contains("\t0:0\t"));
+        let listed = expected.len() - whiteouts.count();
+        assert_eq!(count, listed, "whiteouts are found and not listed");
+        let names = fs::read_dir(on.path()).unwrap();
         assert_eq!(
-            fs::read_dir(on.path().join("1")).unwrap().count(),
-            0,
-            "a layer that is missing is empty"
+            names
+                .map(|entry| entry.unwrap().file_name())
+                .collect::<Vec<_>>(),
+            ["0"]
         );
-        assert!(!on.path().join("3").exists());
         assert!(!on.path().join("0/etc/nothing").exists());
+        umount2(on.path(), MntFlags::empty()).unwrap();
+        serving.join().unwrap();
+        let serving = served(vec![None, None], on.path());
+        let is_empty = fs::read_dir(on.path().join("0")).unwrap().next().is_none();
+        assert!(is_empty, "layers that are missing are nothing");
         umount2(on.path(), MntFlags::empty()).unwrap();
         serving.join().unwrap();
     });
@@ -178,15 +181,18 @@ fn attributes_are_what_was_packed() {
             };
             Some(opened(&packed(memory.path(), &options).0))
         });
-        let on = tempfile::tempdir().unwrap();
-        let serving = served(images.into(), on.path());
-        for (layer, expected) in [("0", access_list(0)), ("1", access_list(u32::MAX))] {
-            let file = on.path().join(layer).join("file");
+        let [found, strangers] = images;
+        let (on, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let serving = served(vec![found], on.path());
+        let servings = served(vec![strangers], other.path());
+        for (layer, expected) in [(&on, access_list(0)), (&other, access_list(u32::MAX))] {
+            let layer = layer.path().join("0");
+            let file = layer.join("file");
             assert_eq!(attribute(&file, "user.note").unwrap(), b"text");
             assert_eq!(attribute(&file, "user.empty").unwrap(), b"");
-            assert_eq!(attribute(&file, list).unwrap(), expected, "{layer}");
+            assert_eq!(attribute(&file, list).unwrap(), expected, "{layer:?}");
             assert_eq!(attribute(&file, "user.other"), Err(Errno::ENODATA));
-            let plain = on.path().join(layer).join("plain");
+            let plain = layer.join("plain");
             assert_eq!(attribute(&plain, "user.note"), Err(Errno::ENODATA));
             let mut names = vec![0; 1000];
             let length = rustix::fs::llistxattr(&file, &mut names[..]).unwrap();
@@ -197,6 +203,8 @@ fn attributes_are_what_was_packed() {
             let short = rustix::fs::lgetxattr(&file, "user.note", &mut [0; 2][..]);
             assert_eq!(short, Err(rustix::io::Errno::RANGE));
         }
+        umount2(other.path(), MntFlags::empty()).unwrap();
+        servings.join().unwrap();
         let merged = tempfile::tempdir().unwrap();
         for name in ["upper", "work"] {
             fs::create_dir(memory.path().join(name)).unwrap();

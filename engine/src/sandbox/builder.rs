@@ -8,7 +8,6 @@
 //! When the layers are [stacked](super::stacking) by a program, or names are [folded](super::folding), there is a further
 //! mount namespace for each, and the last is the one whose descriptor is sent.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,7 +19,7 @@ use nix::sys::stat::{Mode, umask};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::kernel::RootKernel;
-use super::spelling::Spelling;
+use super::skeleton::Places;
 use super::stacking::{self, Stacking};
 use super::{Context, die_with_parent, folding, identity, place, refusal, root};
 use crate::plan::{IdMap, Plan, RootAction, Stack, Step, Upper, Way};
@@ -149,35 +148,15 @@ impl<'a> Builder<'a> {
             .attempting(|| "hand the layers to their server".into())
     }
 
-    fn create_skeleton(
-        &self,
-        directories: &[PathBuf],
-        files: &BTreeMap<PathBuf, String>,
-        links: &[(PathBuf, PathBuf)],
-    ) -> Result<(), Failure> {
-        if self.folded.is_none() {
-            return root::create_skeleton(directories, files, links);
-        }
-        let stacked = root::open_stacked(self.layers, self.data.as_ref());
-        let mut spelling = Spelling::new(stacked);
-        // Backwards: of two places that are one now, lower case is later, and the spelling of every container's own.
-        let directories = directories.iter().rev();
-        let directories: BTreeSet<PathBuf> = directories.map(|path| spelling.of(path)).collect();
-        let mut spelled = BTreeMap::new();
-        for (path, contents) in files {
-            let path = spelling.of(path);
-            if !directories.contains(&path) {
-                spelled.entry(path).or_insert(contents.clone());
+    fn create_skeleton(&self, places: Places) -> Result<(), Failure> {
+        let places = places.without_deleted();
+        match self.folded {
+            None => places.create(),
+            Some(_) => {
+                let stacked = root::open_stacked(self.layers, self.data.as_ref());
+                places.spelled(stacked).create()
             }
         }
-        let links: BTreeMap<PathBuf, PathBuf> = links
-            .iter()
-            .map(|(link, target)| (spelling.of(link), target.clone()))
-            .filter(|(link, _)| !directories.contains(link) && !spelled.contains_key(link))
-            .collect();
-        let directories: Vec<_> = directories.into_iter().collect();
-        let links: Vec<_> = links.into_iter().collect();
-        root::create_skeleton(&directories, &spelled, &links)
     }
 
     /// Opens what `program` needs to stack the root.
@@ -290,14 +269,18 @@ impl RootKernel for Builder<'_> {
     fn perform(&mut self, step: &Step<RootAction>) -> Result<(), Failure> {
         match &step.action {
             RootAction::Layers { count, way } => {
-                self.layers = *count;
+                // The server merges them.
+                self.layers = match way {
+                    Way::Fuse => 1,
+                    Way::Unpacked { .. } => *count,
+                };
                 self.mount_layers(way)
             }
             RootAction::Skeleton {
                 directories,
                 files,
                 links,
-            } => self.create_skeleton(directories, files, links),
+            } => self.create_skeleton(Places::new(directories, files, links)),
             RootAction::Overlay { upper, stack } => self.overlay(upper, stack),
             RootAction::Fold => self.fold(),
         }

@@ -32,6 +32,7 @@ mod root;
 mod server;
 mod shared;
 mod signals;
+mod skeleton;
 mod spelling;
 mod stacking;
 mod supervise;

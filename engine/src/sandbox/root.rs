@@ -4,12 +4,12 @@
 //! layers, the skeleton and the overlay have fixed, plain names, whatever the host looks like, and nothing is created
 //! on the host. An instance has a copy of these mounts, adds its own, and then makes the overlay its root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -167,11 +167,19 @@ pub fn open_stacked(layers: usize, data: Option<&OwnedFd>) -> Vec<OwnedFd> {
     changes.into_iter().chain(layers).flatten().collect()
 }
 
+/// Whether the merged layers say that a path was deleted. The skeleton must not have it then: the layers' whiteouts are found
+/// and not listed, and so the overlay would list it.
+pub fn is_deleted(path: &Path) -> bool {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    let found = fs::symlink_metadata(Path::new(LAYERS).join("0").join(path));
+    found.is_ok_and(|found| found.file_type().is_char_device() && found.rdev() == 0)
+}
+
 /// Creates the places that mounts need, as the lowest layer.
 pub fn create_skeleton(
-    directories: &[PathBuf],
+    directories: &BTreeSet<PathBuf>,
     files: &BTreeMap<PathBuf, String>,
-    links: &[(PathBuf, PathBuf)],
+    links: &BTreeMap<PathBuf, PathBuf>,
 ) -> Result<(), Failure> {
     let at = |path: &Path| Path::new(SKELETON).join(path.strip_prefix("/").unwrap_or(path));
     let create = || -> io::Result<()> {

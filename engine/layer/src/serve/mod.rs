@@ -1,6 +1,6 @@
 //! Serving layers to the kernel over FUSE.
 //!
-//! The root directory of the filesystem has one directory for each layer, named `0`, `1`, …; overlayfs stacks them.
+//! The root directory of the filesystem has one directory, named `0`, with all layers [merged](crate::merge).
 //! Nothing ever changes, so the kernel is told to keep everything: names, also those that do not exist, attributes,
 //! directories, links and pages; and it is asked not to send the requests that mean nothing here (`open`, `opendir`,
 //! extended attributes when there are none), each of which would be a round trip.
@@ -110,7 +110,7 @@ impl Serving {
 }
 
 /// Serves `layers` on an opened `/dev/fuse` descriptor that is mounted by somebody else; answers after the handshake,
-/// for which it waits. A layer that is `None` is an empty directory.
+/// for which it waits. A layer that is `None` is left out.
 ///
 /// The cache is as large as the options say, or as four blocks of the layer with the largest, up to 64 MiB.
 ///

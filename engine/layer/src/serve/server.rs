@@ -13,7 +13,8 @@ use fuser::{
 
 use super::{IdMap, xattr};
 use crate::cache::BlockCache;
-use crate::layer::{Attributes, Entry, Kind, ROOT, Seek};
+use crate::layer::{Attributes, Kind, Seek};
+use crate::merge::Merged;
 use crate::stack::{Node, Stack};
 
 /// How long the kernel may keep what it was told: ten years.
@@ -35,7 +36,7 @@ const WANTED: [InitFlags; 7] = [
 
 /// What answers the kernel.
 pub(super) struct Server {
-    stack: Stack,
+    merged: Merged,
     cache: BlockCache,
     ids: IdMap,
     xattrs: xattr::Present,
@@ -49,7 +50,7 @@ impl Server {
     pub(super) fn new(stack: Stack, cache: BlockCache, ids: IdMap) -> Server {
         Server {
             xattrs: xattr::Present::in_layers(&stack),
-            stack,
+            merged: Merged::new(stack),
             cache,
             ids,
             no_open: false,
@@ -58,8 +59,8 @@ impl Server {
     }
 
     fn attributes(&self, number: INodeNo) -> Option<FileAttr> {
-        let attributes = match self.stack.node(number.0)? {
-            Node::Root | Node::Missing => self.stack.root_attributes(),
+        let attributes = match self.stack().node(number.0)? {
+            Node::Root | Node::Missing => self.stack().root_attributes(),
             Node::Inode { layer, inode, .. } => layer.attributes(inode)?,
         };
         Some(self.reply(number.0, attributes))
@@ -92,7 +93,7 @@ impl Server {
     fn nothing(&self) -> FileAttr {
         FileAttr {
             ino: INodeNo(0),
-            ..self.reply(0, self.stack.root_attributes())
+            ..self.reply(0, self.stack().root_attributes())
         }
     }
 
@@ -104,59 +105,20 @@ impl Server {
         offset: u64,
         mut add: impl FnMut(u64, u64, &[u8]) -> bool,
     ) -> Result<(), Errno> {
-        let node = self.stack.node(directory.0).ok_or(Errno::ENOENT)?;
         for (at, name) in [(0, &b"."[..]), (1, b"..")] {
             if offset <= at && add(directory.0, at + 1, name) {
                 return Ok(());
             }
         }
         let first = u32::try_from(offset.saturating_sub(2)).map_err(|_| Errno::EINVAL)?;
-        match node {
-            Node::Missing => {}
-            Node::Root => {
-                for layer in first..self.stack.len() {
-                    if add(
-                        self.stack.number(layer, ROOT),
-                        u64::from(layer) + 3,
-                        layer.to_string().as_bytes(),
-                    ) {
-                        break;
-                    }
-                }
-            }
-            Node::Inode {
-                index,
-                layer,
-                inode,
-            } => {
-                for (number, Entry { name, inode }) in layer.entries(inode, first) {
-                    if add(
-                        self.stack.number(index, inode),
-                        u64::from(number) + 3,
-                        &name,
-                    ) {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
+        let listed = self.merged.list(directory.0, first, |entry| {
+            add(entry.number, u64::from(entry.place) + 3, &entry.name)
+        });
+        listed.ok_or(Errno::ENOENT)
     }
 
-    fn find(&self, directory: INodeNo, name: &[u8]) -> Option<u64> {
-        match self.stack.node(directory.0)? {
-            Node::Root => {
-                let index: u32 = std::str::from_utf8(name).ok()?.parse().ok()?;
-                (index < self.stack.len() && index.to_string().as_bytes() == name)
-                    .then(|| self.stack.number(index, ROOT))
-            }
-            Node::Missing => None,
-            Node::Inode {
-                index,
-                layer,
-                inode,
-            } => Some(self.stack.number(index, layer.lookup(inode, name)?)),
-        }
+    fn stack(&self) -> &Stack {
+        self.merged.stack()
     }
 }
 
@@ -180,7 +142,7 @@ impl Filesystem for Server {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = self.find(parent, name.as_bytes());
+        let found = self.merged.find(parent.0, name.as_bytes());
         match found.map(|number| self.attributes(INodeNo(number))) {
             Some(Some(attributes)) => reply.entry(&FOREVER, &attributes, Generation(0)),
             Some(None) => reply.error(Errno::EIO),
@@ -196,7 +158,7 @@ impl Filesystem for Server {
     }
 
     fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
-        match self.stack.node(number.0) {
+        match self.stack().node(number.0) {
             Some(Node::Inode { layer, inode, .. }) => match layer.target(inode) {
                 Some(target) => reply.data(&target),
                 None => reply.error(Errno::EIO),
@@ -223,7 +185,7 @@ impl Filesystem for Server {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let Some(Node::Inode { layer, inode, .. }) = self.stack.node(number.0) else {
+        let Some(Node::Inode { layer, inode, .. }) = self.stack().node(number.0) else {
             return reply.error(Errno::EISDIR);
         };
         let mut reply = Some(reply);
@@ -304,8 +266,8 @@ impl Filesystem for Server {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        let blocks = self.stack.content_size().div_ceil(4096);
-        reply.statfs(blocks, 0, 0, self.stack.inode_count(), 0, 4096, 255, 4096);
+        let blocks = self.stack().content_size().div_ceil(4096);
+        reply.statfs(blocks, 0, 0, self.stack().inode_count(), 0, 4096, 255, 4096);
     }
 
     fn lseek(
@@ -323,7 +285,7 @@ impl Filesystem for Server {
             4 => Seek::Hole,
             _ => return reply.error(Errno::EINVAL),
         };
-        let found = match (self.stack.node(number.0), u64::try_from(offset)) {
+        let found = match (self.stack().node(number.0), u64::try_from(offset)) {
             (Some(Node::Inode { layer, inode, .. }), Ok(offset)) => {
                 layer.seek(inode, offset, wanted)
             }
@@ -338,12 +300,12 @@ impl Filesystem for Server {
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let value = self
             .xattrs
-            .get(&self.stack, self.ids, number, name.as_bytes());
+            .get(&self.merged, self.ids, number, name.as_bytes());
         xattr::answer(value, size, reply);
     }
 
     fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self.xattrs.list(&self.stack, self.ids, number);
+        let names = self.xattrs.list(&self.merged, self.ids, number);
         xattr::answer(names, size, reply);
     }
 }

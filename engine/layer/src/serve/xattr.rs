@@ -6,12 +6,8 @@ use fuser::{Errno, INodeNo, ReplyXattr};
 
 use super::IdMap;
 use crate::acl;
+use crate::merge::{Merged, OPAQUE};
 use crate::stack::{Node, Stack};
-
-/// What marks a directory that hides what lower layers have in it: for an overlay that an ordinary user mounts
-/// (`userxattr`), and for one that root does (`Documentation/filesystems/overlayfs.rst` of the kernel).
-const OPAQUE: &[u8] = b"user.overlay.opaque";
-const OPAQUE_OF_ROOT: &[u8] = b"trusted.overlay.opaque";
 
 /// What there is to say about the attributes of all layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +31,7 @@ impl Present {
     /// The value of an attribute. `ENOSYS` makes the kernel never ask again.
     pub(super) fn get(
         self,
-        stack: &Stack,
+        merged: &Merged,
         ids: IdMap,
         number: INodeNo,
         name: &[u8],
@@ -43,23 +39,29 @@ impl Present {
         if !self.any {
             return Err(Errno::ENOSYS);
         }
-        let find = |name: &[u8]| {
-            all(stack, ids, number)
-                .find(|(found, _)| *found == name)
-                .map(|(_, value)| value.into_owned())
-        };
-        // A layer may come from an overlay that root mounted; nothing else of what such a one notes is kept in layers.
-        let other = || (name == OPAQUE).then(|| find(OPAQUE_OF_ROOT)).flatten();
-        find(name).or_else(other).ok_or(Errno::NO_XATTR)
+        // A layer may come from an overlay that root mounted, which has another name for the mark; and it may be a directory of
+        // a lower layer that has it.
+        if name == OPAQUE && merged.is_opaque(number.0) {
+            return Ok(b"y".to_vec());
+        }
+        all(merged.stack(), ids, number)
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value.into_owned())
+            .ok_or(Errno::NO_XATTR)
     }
 
     /// The names of an inode's attributes, each ended by a zero byte.
-    pub(super) fn list(self, stack: &Stack, ids: IdMap, number: INodeNo) -> Result<Vec<u8>, Errno> {
+    pub(super) fn list(
+        self,
+        merged: &Merged,
+        ids: IdMap,
+        number: INodeNo,
+    ) -> Result<Vec<u8>, Errno> {
         if !self.any {
             return Err(Errno::ENOSYS);
         }
         let mut names = Vec::new();
-        for (name, _) in all(stack, ids, number) {
+        for (name, _) in all(merged.stack(), ids, number) {
             names.extend_from_slice(name);
             names.push(0);
         }
