@@ -23,6 +23,7 @@ use crate::trace::trace;
 
 mod commit;
 mod data;
+mod instance;
 mod layer;
 mod reset;
 mod show;
@@ -96,6 +97,7 @@ fn needs_copy(invocation: &Invocation) -> bool {
             action,
             declared::Action::Exec(_)
                 | declared::Action::Root(_)
+                | declared::Action::Instance(arguments::Instance::Exec { .. })
                 | declared::Action::Layer(
                     arguments::Layer::Add { .. } | arguments::Layer::Commit { .. }
                 )
@@ -183,6 +185,13 @@ impl Actions for Session {
         match arguments {
             arguments::Data::Show { json } => self.show_data(json),
             arguments::Data::Purge => self.purge_data(),
+        }
+    }
+
+    fn instance(&mut self, arguments: arguments::Instance) -> Self::Outcome {
+        match arguments {
+            arguments::Instance::List => self.list_instances(),
+            arguments::Instance::Exec { id, command } => self.run_in_instance(&id, command),
         }
     }
 

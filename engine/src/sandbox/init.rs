@@ -14,10 +14,11 @@ use nix::fcntl::OFlag;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, chdir, execve, pipe2};
+use nix::unistd::{Pid, chdir, execve, pipe2, setpgid};
 
-use super::channel::Channel;
+use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, plain};
+use super::guest::Home;
 use super::terminal::Inside;
 use super::{identity, signals};
 use crate::plan::{Exec, Identity};
@@ -66,11 +67,17 @@ pub fn drop_privileges(identity: &Identity, exec: &Exec) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the program and waits for its end; answers its exit code, or 128 and the signal.
+/// Starts the program and waits for its end; answers its exit code, or 128 and the signal. Guests are let in when there is
+/// a `home` for them: this is the first process then, and what a guest has instead of it otherwise.
 ///
 /// # Errors
 /// When the program is not found (127) or cannot be executed (126).
-pub fn run(exec: &Exec, supervisor: &Channel, terminal: Option<Inside>) -> Result<u8, Failure> {
+pub fn run(
+    exec: &Exec,
+    supervisor: &Channel,
+    terminal: Option<Inside>,
+    home: Option<&Home<'_>>,
+) -> Result<u8, Failure> {
     let signals = signals::block(terminal.is_some()).attempting(|| "block signals".into())?;
     if terminal.is_some() {
         signals::keep_choosing().attempting(|| "block signals".into())?;
@@ -80,19 +87,17 @@ pub fn run(exec: &Exec, supervisor: &Channel, terminal: Option<Inside>) -> Resul
             break;
         }
     }
+    // From now on whatever is told is heard, be it after the program is there. Nobody is left to tell when the supervisor is gone.
+    let _ = supervisor.send(&Message::Running);
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).attempting(|| "make a pipe".into())?;
     match fork().attempting(|| "start a process".into())? {
         Fork::Child => {
-            if let Some(terminal) = &terminal {
-                terminal.adopt(Pid::this());
-            }
+            adopt(terminal.as_ref(), home, Pid::this());
             start(exec, writer)
         }
         Fork::Parent(program) => {
             drop(writer);
-            if let Some(terminal) = &terminal {
-                terminal.adopt(program);
-            }
+            adopt(terminal.as_ref(), home, program);
             let mut failure = Vec::new();
             // Empty when the pipe was closed by a successful execve.
             let _ = File::from(reader).read_to_end(&mut failure);
@@ -105,10 +110,22 @@ pub fn run(exec: &Exec, supervisor: &Channel, terminal: Option<Inside>) -> Resul
                     program,
                     supervisor,
                     terminal,
+                    home,
                 }
                 .supervise(&signals),
             }
         }
+    }
+}
+
+/// Gives the program a process group of its own, unless it stays in that of the caller, whose terminal's signals it gets by
+/// itself then.
+fn adopt(terminal: Option<&Inside>, home: Option<&Home<'_>>, program: Pid) {
+    match (terminal, home) {
+        (Some(terminal), _) => terminal.adopt(program),
+        // As with a terminal both sides do it; the second of them may come after execve.
+        (None, None) => drop(setpgid(program, program)),
+        (None, Some(_)) => {}
     }
 }
 

@@ -20,11 +20,13 @@ mod channel;
 mod detach;
 mod failure;
 mod folding;
+mod guest;
 pub(crate) mod identity;
 mod init;
 mod instance;
 mod kernel;
 mod native;
+mod peer;
 mod place;
 mod refusal;
 mod root;
@@ -38,6 +40,7 @@ mod terminal;
 
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
+pub use guest::{Visit, visit};
 pub use kernel::{Kernel, RootKernel, build, run};
 pub use shared::Explicit;
 
@@ -86,7 +89,7 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
         signals,
         streams: &plan.exec.terminal,
     };
-    supervise::supervise(&obtained, entering, &connection)
+    supervise::supervise(supervise::Of::Instance(&obtained, entering), &connection)
 }
 
 /// A process ends when its parent does, however that ends: the supervisor's children with the supervisor.

@@ -13,8 +13,8 @@ use nix::unistd::{chdir, sethostname};
 
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
+use super::guest::Home;
 use super::kernel::Kernel;
-use super::terminal::Inside;
 use super::{die_with_parent, identity, init, place, root};
 use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step, with_account};
 use crate::sys::{
@@ -342,11 +342,12 @@ impl Kernel for Native {
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
         umask(self.umask);
-        let terminal = match (exec.terminal.as_slice(), self.terminals.take()) {
-            ([], _) => None,
-            (_, None) => return Err(Failure::ours("the plan has no place for a terminal")),
-            (streams, Some(at)) => Some(Inside::new(at.as_fd(), streams, &self.channel)?),
+        let home = Home {
+            exec,
+            terminals: self.terminals.take(),
+            supervisor: self.channel.as_fd(),
         };
-        init::run(exec, &self.channel, terminal)
+        let terminal = home.terminal(&exec.terminal, &self.channel)?;
+        init::run(exec, &self.channel, terminal, Some(&home))
     }
 }

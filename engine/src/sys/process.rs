@@ -90,6 +90,13 @@ pub fn close_all_but(first: RawFd, keep: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes a descriptor in a process that was forked from the one that owns it. As with [`close_all_but`], its owner must
+/// not be used or dropped any more.
+pub fn close_copy(descriptor: BorrowedFd<'_>) {
+    // SAFETY: an integer only. That nothing uses the closed descriptor is the caller's promise.
+    unsafe { libc::close(descriptor.as_raw_fd()) };
+}
+
 /// Marks every descriptor from `first` on close-on-exec, so that nothing the caller
 /// leaked to us reaches the program.
 ///

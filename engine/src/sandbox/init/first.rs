@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use super::{end_others, exit_code};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
+use crate::sandbox::guest::Home;
 use crate::sandbox::signals;
 use crate::sandbox::terminal::Inside;
 
@@ -23,6 +24,8 @@ pub struct First<'a> {
     pub supervisor: &'a Channel,
     /// The terminal, if the container has one.
     pub terminal: Option<Inside>,
+    /// What guests are given; `None` where this is for the program of a guest, which is not the first process.
+    pub home: Option<&'a Home<'a>>,
 }
 
 impl First<'_> {
@@ -45,11 +48,8 @@ impl First<'_> {
         }
     }
 
-    /// Waits; answers whether it was for a signal. Only with a terminal has the supervisor something to say.
+    /// Waits; answers whether it was for a signal.
     fn is_signalled(&mut self, signals: &SignalFd) -> Result<bool, Failure> {
-        let Some(terminal) = &mut self.terminal else {
-            return Ok(true);
-        };
         let readable = PollFlags::POLLIN;
         let mut waited = [
             PollFd::new(signals.as_fd(), readable),
@@ -61,13 +61,31 @@ impl First<'_> {
         }
         let [signalled, told] = waited.map(|fd| fd.any().unwrap_or(false));
         if told {
-            match self.supervisor.receive() {
-                Ok(Some(Message::Go { foreground })) => terminal.go(self.program, foreground),
-                Ok(Some(_)) => {}
-                _ => return Err(Failure::ours("the supervisor is gone")),
-            }
+            self.hear()?;
         }
         Ok(signalled)
+    }
+
+    fn hear(&mut self) -> Result<(), Failure> {
+        match self.supervisor.receive() {
+            Ok(Some(Message::Go { foreground })) => {
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.go(self.program, foreground);
+                }
+            }
+            Ok(Some(Message::Guest(guest))) => {
+                if let Some(home) = self.home {
+                    home.let_in(guest.into());
+                }
+            }
+            Ok(Some(Message::Signal(signal))) => self.deliver(signal),
+            Ok(Some(_)) => {}
+            _ => {
+                self.deliver(Signal::SIGKILL);
+                return Err(Failure::ours("the supervisor is gone"));
+            }
+        }
+        Ok(())
     }
 
     fn hand_on(&self, received: Option<&siginfo>) {
@@ -77,13 +95,18 @@ impl First<'_> {
         else {
             return;
         };
+        self.deliver(signal);
+    }
+
+    fn deliver(&self, signal: Signal) {
         // What a terminal sends goes to all that are in front of it.
-        let is_terminals = matches!(
+        let is_for_all = matches!(
             signal,
-            Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP
+            Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP | Signal::SIGKILL
         );
+        let has_group = self.terminal.is_some() || self.home.is_none();
         // It may have ended meanwhile.
-        let _ = match own_terminal && is_terminals {
+        let _ = match has_group && is_for_all {
             true => killpg(self.program, signal),
             false => kill(self.program, signal),
         };
