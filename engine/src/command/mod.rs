@@ -16,6 +16,7 @@ use crate::data::{Location, locate};
 use crate::host::Host;
 use crate::image::Image;
 use crate::marker::{self, Placement};
+use crate::portal;
 use crate::release;
 use crate::relocate::{self, Running};
 use crate::sandbox::{Failure, OURS, plain};
@@ -37,7 +38,11 @@ const PREFIX: &[u8] = b"fim-";
 /// Runs the program: does what the command line says and answers the exit code.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match run(&arguments) {
+    let done = match portal::asker() {
+        Some(name) => portal::ask(&name, arguments),
+        None => run(&arguments),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             // One line, whatever is in it: a path may hold a newline.

@@ -13,6 +13,7 @@ use super::base::{self, TOOLS};
 use super::effects::{Effects, Interpreter};
 use super::environment;
 use super::person::{Person, ROOT_HOME};
+use super::portal::{self, Admitted};
 use super::skeleton::Skeleton;
 use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Stack, Step, Upper, Way};
 use crate::host::{Host, Kind};
@@ -57,6 +58,8 @@ pub struct Request {
     pub layers: Vec<LayerSource>,
     /// Where the tools of the image are.
     pub tools: Tools,
+    /// The copy of the image's program on the host; `None` when there is none but in memory.
+    pub program: Option<PathBuf>,
     /// Names of the programs that it brings along to serve a root.
     pub programs: Vec<String>,
     /// The program and its arguments; empty for an interactive shell.
@@ -127,7 +130,11 @@ pub fn build(
 ) -> Result<Plan, PlanError> {
     let effects = effects(settings, host, request)?;
     let person = Person::new(&effects.environment, host, request.as_root)?;
-    let environment = environment(host, request, &person, &effects.environment);
+    let admitted = effects
+        .portal
+        .as_ref()
+        .map(|_| Admitted::new(&effects.admitted, host));
+    let environment = environment(host, request, &person, &effects);
     let (root, steps) = steps(host, request, &person, &effects);
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
@@ -141,6 +148,7 @@ pub fn build(
         root,
         steps,
         filter: Filter::without(&effects.allowed),
+        admitted,
         exec: Exec {
             program: command.next().unwrap_or_else(|| "bash".into()),
             arguments: command.collect(),
@@ -179,9 +187,12 @@ fn environment(
     host: &Host,
     request: &Request,
     person: &Person,
-    set: &BTreeMap<String, String>,
+    effects: &Effects,
 ) -> BTreeMap<String, String> {
     let mut environment = environment::base(host, request);
+    if effects.portal.is_some() {
+        portal::find_first(&mut environment);
+    }
     for (name, value) in [
         ("USER", person.name.clone()),
         ("LOGNAME", person.name.clone()),
@@ -193,7 +204,7 @@ fn environment(
     ] {
         environment.insert(name.to_owned(), value);
     }
-    environment.extend(set.clone());
+    environment.extend(effects.environment.clone());
     environment
 }
 
@@ -231,6 +242,10 @@ fn steps(
         !writes || !place.is_some_and(|place| brought.iter().any(|at| place.starts_with(at)))
     });
     mounts.extend(effects.steps.iter().cloned());
+    if let Some(cause) = &effects.portal {
+        let admitted = Admitted::new(&effects.admitted, host);
+        mounts.extend(portal::steps(host, request, &admitted, cause));
+    }
     // A mount hides what was mounted below its target before: parents come first. The sort
     // is stable, so that of two for one target the setting's comes last.
     mounts.sort_by(|one, other| target(&one.action).cmp(&target(&other.action)));
@@ -383,6 +398,8 @@ fn target(action: &Action) -> Option<&Path> {
         | Action::Bind { target, .. }
         | Action::UnpackTools { target }
         | Action::Directory { target, .. }
+        | Action::CopyProgram { target }
+        | Action::Portal { target }
         | Action::Symlink { link: target, .. } => Some(target),
         _ => None,
     }

@@ -72,6 +72,7 @@ fn request(command: &[&str]) -> Request {
             size: 9,
         }],
         tools: Tools::Directory("/cache/tools".into()),
+        program: Some("/cache/runtime".into()),
         programs: vec!["fuse-overlayfs".into()],
         command: command.iter().map(Into::into).collect(),
         as_root: false,

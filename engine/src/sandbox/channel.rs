@@ -45,6 +45,8 @@ pub enum Message {
     Started(Pid),
     /// From the container: the program is about to run.
     Running,
+    /// From the container: the socket at which programs of the host are asked for.
+    Portal(OwnedFd),
     /// To the container: the way to who wants to run a further program in it.
     Guest(OwnedFd),
     /// From a guest: what to run, and the standard streams for it.
@@ -124,6 +126,7 @@ impl Channel {
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
             }
             Message::Running => self.send_bytes(b"B", &[]),
+            Message::Portal(fd) => self.send_bytes(b"P", &[fd.as_fd()]),
             Message::Guest(fd) => self.send_bytes(b"I", &[fd.as_fd()]),
             Message::Visit { streams, visit } => {
                 let fds = streams.iter().chain([visit]);
@@ -171,6 +174,7 @@ impl Channel {
                     .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
             ))),
             (b"B", _, _) => Message::Running,
+            (b"P", Some(fd), _) => Message::Portal(fd),
             (b"I", Some(fd), _) => Message::Guest(fd),
             (b"V", Some(input), Some(output)) => match (fds.next(), fds.next()) {
                 (Some(error), Some(visit)) => Message::Visit {

@@ -217,7 +217,7 @@ fn end_others() {
 }
 
 /// The exit code that stands for a status; `None` for one that is no end.
-pub fn exit_code(status: WaitStatus) -> Option<u8> {
+pub(crate) fn exit_code(status: WaitStatus) -> Option<u8> {
     match status {
         WaitStatus::Exited(_, code) => Some(code as u8),
         WaitStatus::Signaled(_, signal, _) => Some(128 + signal as u8),

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -33,9 +34,20 @@ fn seqpacket(flags: SockFlag) -> nix::Result<OwnedFd> {
 /// # Errors
 /// As bind(2); `EADDRINUSE` when somebody else has the name.
 pub fn listen(name: &str) -> io::Result<OwnedFd> {
+    listen_at(&UnixAddr::new_abstract(name.as_bytes())?)
+}
+
+/// Listens at a new file in the working directory.
+///
+/// # Errors
+/// As bind(2); `EADDRINUSE` when there is such a file.
+pub fn listen_in_directory(name: &Path) -> io::Result<OwnedFd> {
+    listen_at(&UnixAddr::new(name)?)
+}
+
+fn listen_at(address: &UnixAddr) -> io::Result<OwnedFd> {
     let listener = seqpacket(SockFlag::SOCK_NONBLOCK)?;
-    let address = UnixAddr::new_abstract(name.as_bytes())?;
-    socket::bind(listener.as_raw_fd(), &address)?;
+    socket::bind(listener.as_raw_fd(), address)?;
     socket::listen(&listener, Backlog::MAXCONN)?;
     Ok(listener)
 }
@@ -45,10 +57,20 @@ pub fn listen(name: &str) -> io::Result<OwnedFd> {
 /// # Errors
 /// When no socket can be made.
 pub fn connect(name: &str) -> io::Result<Option<OwnedFd>> {
-    let connection = seqpacket(SockFlag::empty())?;
     let address = UnixAddr::new_abstract(name.as_bytes())?;
+    let connection = seqpacket(SockFlag::empty())?;
     let connected = socket::connect(connection.as_raw_fd(), &address);
     Ok(connected.is_ok().then_some(connection))
+}
+
+/// Connects to whoever listens at a file.
+///
+/// # Errors
+/// As connect(2).
+pub fn connect_to_file(path: &Path) -> io::Result<OwnedFd> {
+    let connection = seqpacket(SockFlag::empty())?;
+    socket::connect(connection.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(connection)
 }
 
 /// Whether the process at the other end is one of the same user, outside of any container.

@@ -16,6 +16,8 @@ use super::shared::Obtained;
 use super::terminal::Terminal;
 use super::{init, signals};
 use crate::host::Stream;
+use crate::plan::Plan;
+use crate::portal::Portal;
 
 mod jobs;
 
@@ -44,6 +46,7 @@ pub fn supervise(of: Of<'_>, connection: &Connection<'_>) -> Result<u8, Failure>
         is_running: false,
         held: Vec::new(),
         terminal: None,
+        portal: None,
     };
     loop {
         let ready = container.wait()?;
@@ -61,6 +64,8 @@ pub struct Connection<'a> {
     pub signals: SignalFd,
     /// The standard streams that a terminal of the container's own stands for.
     pub streams: &'a [Stream],
+    /// The plan of the instance; not of a guest.
+    pub plan: Option<&'a Plan>,
 }
 
 /// What there is to do.
@@ -71,6 +76,7 @@ struct Ready {
     start: bool,
     guest: bool,
     server: bool,
+    portal: Vec<bool>,
 }
 
 /// How the first process of a program is reached.
@@ -97,6 +103,8 @@ struct Container<'a> {
     held: Vec<Signal>,
     /// Its terminal, while the caller's is there.
     terminal: Option<Terminal>,
+    /// Where it asks for programs of the host, if it may.
+    portal: Option<Portal>,
 }
 
 impl Container<'_> {
@@ -124,6 +132,9 @@ impl Container<'_> {
             if let (true, Some(door)) = (ready.guest, &obtained.door) {
                 door.let_in(&self.connection.channel);
             }
+        }
+        if let Some(portal) = &mut self.portal {
+            portal.act(&ready.portal);
         }
         if ready.signal {
             self.take_signal()?;
@@ -154,6 +165,8 @@ impl Container<'_> {
         let servers = waited.len();
         let processes = obtained.iter().flat_map(|obtained| &obtained.root.servers);
         waited.extend(processes.map(|fd| PollFd::new(fd.as_fd(), readable)));
+        let portal = waited.len();
+        waited.extend(self.portal.iter().flat_map(Portal::waited));
         let terminal = waited.len();
         waited.extend(self.terminal.iter().flat_map(Terminal::waited));
         match poll(&mut waited, PollTimeout::NONE) {
@@ -167,7 +180,8 @@ impl Container<'_> {
             signal: ready(&waited[1]),
             start: waited[starts..guests].iter().any(ready),
             guest: waited[guests..servers].iter().any(ready),
-            server: waited[servers..terminal].iter().any(ready),
+            server: waited[servers..portal].iter().any(ready),
+            portal: waited[portal..terminal].iter().map(ready).collect(),
             terminal: match &waited[terminal..] {
                 [outer, inner] => Some([events(outer), events(inner)]),
                 _ => None,
@@ -194,6 +208,11 @@ impl Container<'_> {
             Some(Message::Running) => {
                 self.is_running = true;
                 self.send_held();
+                Ok(None)
+            }
+            Some(Message::Portal(listener)) => {
+                let plan = self.connection.plan;
+                self.portal = plan.and_then(|plan| Portal::new(listener, plan));
                 Ok(None)
             }
             Some(Message::Terminal(inner)) => self.begin(inner).map(|()| None),
@@ -271,7 +290,10 @@ impl Container<'_> {
 
     /// Takes the status of the process that entered the root. One that was killed may have left behind a container
     /// that nobody knows the id of; it ends with the supervisor.
-    fn reap(&self) -> Result<(), Failure> {
+    fn reap(&mut self) -> Result<(), Failure> {
+        if let Some(portal) = &mut self.portal {
+            portal.reap();
+        }
         let entering = self.entering;
         match entering.map(|pid| waitpid(pid, Some(WaitPidFlag::WNOHANG))) {
             Some(Ok(WaitStatus::Signaled(..))) => Err(killed_early()),

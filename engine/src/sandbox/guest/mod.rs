@@ -58,6 +58,7 @@ pub fn visit(visit: &Visit, token: &str, instance: Living) -> Result<u8, Failure
         channel,
         signals,
         streams: &visit.terminal,
+        plan: None,
     };
     supervise::supervise(supervise::Of::Guest, &connection)
 }
