@@ -3,13 +3,14 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::running::Running;
 use support::screen::Screen;
-use support::{ORDINARY, Place, Ran, Who, everybody};
+use support::{Place, Ran, Who, everybody};
 
 /// Waits for a line, then does what it is told to.
 const WAITS: &str = "echo ready; while read -r line; do eval \"$line\"; done";
@@ -30,7 +31,7 @@ fn lines(running: &mut Running) -> String {
     text
 }
 
-fn guest(place: &Place, id: &str, script: &str) -> std::process::Command {
+fn guest(place: &Place, id: &str, script: &str) -> Command {
     place.image(&["fim-instance", "exec", id, "bash", "-c", script])
 }
 
@@ -293,38 +294,42 @@ fn whoever_is_killed_takes_the_program_along() {
 }
 
 #[test]
-fn others_are_not_let_in() {
-    if everybody().len() == 1 {
-        // Without real root there is nobody else to be.
-        return;
+fn another_user_is_not_let_in_not_even_root() {
+    for who in everybody().into_iter().filter(|who| *who == Who::Ordinary) {
+        let place = Place::blueprint(who);
+        let running = place.start(WAITS);
+        // Root may read the directory and is somebody else all the same.
+        let mut root = Command::new(&place.image);
+        root.args(["fim-instance", "exec", "0", "true"])
+            .env("HOME", place.home());
+        let ran = Ran::of(root);
+        assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
+        assert!(ran.err.contains("another user"), "{ran:?}");
+        drop(running);
+        place.assert_clean();
     }
-    let place = Place::blueprint(Who::Ordinary);
-    let running = place.start(WAITS);
-    // Root may read the directory and is somebody else all the same.
-    let mut root = std::process::Command::new(&place.image);
-    root.args(["fim-instance", "exec", "0", "true"])
-        .env("HOME", place.path().join("home"));
-    let ran = Ran::of(root);
-    assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
-    assert!(ran.err.contains("another user"), "{ran:?}");
-    drop(running);
-    // A program in a container sees the socket of one with the host's network, and is not let in.
-    place.succeed(&["fim-perms", "add", "network"]);
-    let mut running = place.start(WAITS);
-    let token = fs::read_to_string(place.data().join("instances")).unwrap();
-    let token = token.split_whitespace().nth(1).unwrap().to_owned();
-    running.say(&format!("grep -c '{token}.*-guests' /proc/net/unix"));
-    assert_eq!(running.line(), "1\n");
-    let name = format!("flatimage-{token}-0-guests-1");
-    let script = format!(
-        "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect('\\0{name}'); \
-         print(s.recv(10))"
-    );
-    let mut other = std::process::Command::new("unshare");
-    other.args(["--user", "--map-root-user", "python3", "-c", &script]);
-    std::os::unix::process::CommandExt::uid(&mut other, ORDINARY);
-    let ran = Ran::of(other);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "b''\n"), "{ran:?}");
-    drop(running);
-    place.assert_clean();
+}
+
+#[test]
+fn whoever_is_in_a_user_namespace_of_its_own_is_not_let_in() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        place.succeed(&["fim-perms", "add", "network"]);
+        let mut running = place.start(WAITS);
+        let token = fs::read_to_string(place.data().join("instances")).unwrap();
+        let token = token.split_whitespace().nth(1).unwrap().to_owned();
+        // A program in a container sees the socket when it has the host's network.
+        running.say(&format!("grep -c '{token}.*-guests' /proc/net/unix"));
+        assert_eq!(running.line(), "1\n");
+        let script = format!(
+            "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); \
+             s.connect('\\0flatimage-{token}-0-guests-1'); print(s.recv(10))"
+        );
+        let mut inside = place.command("unshare");
+        inside.args(["--user", "--map-root-user", "python3", "-c", &script]);
+        let ran = Ran::of(inside);
+        assert_eq!((ran.code, ran.out.as_str()), (0, "b''\n"), "{ran:?}");
+        drop(running);
+        place.assert_clean();
+    }
 }

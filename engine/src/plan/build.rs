@@ -1,6 +1,5 @@
 //! The pure function from settings, host and request to a plan.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -134,7 +133,7 @@ pub fn build(
         .portal
         .as_ref()
         .map(|_| Admitted::new(&effects.admitted, host));
-    let environment = environment(host, request, &person, &effects);
+    let environment = environment::environment(host, request, &person, &effects);
     let (root, steps) = steps(host, request, &person, &effects);
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
@@ -181,31 +180,6 @@ fn effects(
         }
     }
     Ok(effects)
-}
-
-fn environment(
-    host: &Host,
-    request: &Request,
-    person: &Person,
-    effects: &Effects,
-) -> BTreeMap<String, String> {
-    let mut environment = environment::base(host, request);
-    if effects.portal.is_some() {
-        portal::find_first(&mut environment);
-    }
-    for (name, value) in [
-        ("USER", person.name.clone()),
-        ("LOGNAME", person.name.clone()),
-        ("HOME", person.home.to_string_lossy().into_owned()),
-        (
-            "XDG_RUNTIME_DIR",
-            person.runtime_directory().to_string_lossy().into_owned(),
-        ),
-    ] {
-        environment.insert(name.to_owned(), value);
-    }
-    environment.extend(effects.environment.clone());
-    environment
 }
 
 fn capabilities(as_root: bool, map: &IdMap) -> Vec<&'static str> {

@@ -70,9 +70,9 @@ fn without_links(pattern: &str, host: &Host) -> Option<String> {
             .resolve(Path::new(pattern))
             .map(|(path, _)| text(&path));
     };
-    let (directory, rest) = pattern.split_at(pattern[..wild].rfind('/')?);
+    let (directory, rest) = pattern.split_at(pattern[..wild].rfind('/')? + 1);
     let (directory, _) = host.files.resolve(Path::new(directory))?;
-    Some(text(&directory) + rest)
+    Some(text(&directory.join(rest)))
 }
 
 /// What the caller's `PATH` has under a name, without links.
