@@ -12,6 +12,7 @@ pub mod host;
 pub mod image;
 pub mod marker;
 pub mod plan;
+mod portal;
 pub mod private;
 pub mod release;
 pub mod relocate;

@@ -6,7 +6,7 @@
 //! per build, which appears by a rename and is complete from then on:
 //!
 //! ```text
-//! <private>/flatimage/<build id>/runtime      the program, mode 0500
+//! <private>/flatimage/<build id>/runtime      the program, mode 0555
 //! <private>/flatimage/<build id>/tools/bin    bash
 //! <private>/flatimage/<build id>/tools/sbin   busybox and its applets
 //! <private>/flatimage/<build id>/servers      programs that serve a root, once they were needed
@@ -215,7 +215,8 @@ fn fill(directory: &Path, image: &Path, placement: &Placement) -> io::Result<()>
         .mode(0o700)
         .open(directory.join("runtime"))?;
     copy_program(&mut image, &mut runtime, placement.elf_size)?;
-    runtime.set_permissions(Permissions::from_mode(0o500))?;
+    // Whoever is somebody else in a container runs it there; on the host the directory is closed to others.
+    runtime.set_permissions(Permissions::from_mode(0o555))?;
     // The rename that follows must not survive a power loss that the contents do not.
     nix::unistd::syncfs(&runtime).or_else(|_| runtime.sync_all().map_err(|_| nix::Error::EIO))?;
     Ok(())

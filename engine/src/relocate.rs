@@ -65,6 +65,19 @@ pub fn tools(host: &Host, image: &Path, placement: &Placement) -> Tools {
     }
 }
 
+/// The copy of the program on the host; `None` where it is in memory.
+pub fn program(host: &Host, image: &Path, placement: &Placement) -> Option<PathBuf> {
+    let variable = |name: &str| host.environment.get(name).cloned();
+    private::unit(variable, image, placement).map(|unit| unit.runtime)
+}
+
+/// The environment as it was before the program moved out of the image.
+pub fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os()
+        .filter(|(name, _)| name != VARIABLE)
+        .collect()
+}
+
 /// The directory with the programs that serve a root, unpacked for good at their first use; `None` where there is no
 /// private directory to keep them in.
 pub fn servers(host: &Host, image: &Path, placement: &Placement) -> Option<PathBuf> {

@@ -98,6 +98,7 @@ fn request() -> Request {
             size: 9,
         }],
         tools: Tools::Directory("/cache/tools".into()),
+        program: Some("/cache/runtime".into()),
         programs: vec!["fuse-overlayfs".into()],
         command: vec!["true".into()],
         as_root: false,

@@ -40,6 +40,8 @@ fn one(effect: &Effect) -> TokenStream {
             let with = stacker(*with);
             quote!(Stack { with: #with })
         }
+        Effect::Portal => quote!(Portal),
+        Effect::Admit { program } => quote!(Admit { program: #program }),
         Effect::ForEach { effects } => {
             let effects = emit(effects);
             quote!(ForEach { effects: #effects })

@@ -55,6 +55,15 @@ fn item(effect: &Effect, depth: usize) -> String {
             format!("layers and changes are stacked with {}", code(with.name())),
             &[],
         ),
+        Effect::Portal => (
+            "programs of the host can be run from the container, as far as they are listed"
+                .to_owned(),
+            &[],
+        ),
+        Effect::Admit { program } => (
+            format!("the host's program {} is listed", code(program)),
+            &[],
+        ),
         Effect::ForEach { effects } => ("for every entry:".to_owned(), effects),
         Effect::When {
             conditions,

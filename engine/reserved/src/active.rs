@@ -64,6 +64,13 @@ pub enum Active {
         /// Who does it.
         with: Stacker,
     },
+    /// Programs in the container can ask for programs of the host to be run.
+    Portal,
+    /// A program of the host that may be run for the container.
+    Admit {
+        /// A path with `*` and `?`, a name, or `*`; may hold `$NAME`.
+        program: String,
+    },
     /// The effects, when all conditions on the host hold. `Condition::Is` never occurs: it is already decided.
     When {
         /// All of these must hold.
@@ -216,6 +223,10 @@ impl<'a> Scope<'a> {
                 target: self.fill(target),
             },
             Effect::Stack { with } => Active::Stack { with },
+            Effect::Portal => Active::Portal,
+            Effect::Admit { program } => Active::Admit {
+                program: self.fill(program),
+            },
             Effect::ForEach { .. } | Effect::When { .. } => return None,
         })
     }

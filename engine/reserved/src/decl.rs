@@ -165,6 +165,12 @@ impl RegionDecl {
         self.has(&|effect| matches!(effect, Effect::Stack { .. }))
     }
 
+    /// Whether the region lists programs of the host that may be run for the container.
+    #[must_use]
+    pub fn admits(&self) -> bool {
+        self.has(&|effect| matches!(effect, Effect::Admit { .. }))
+    }
+
     fn has(&self, wanted: &dyn Fn(&Effect) -> bool) -> bool {
         let parts: Vec<&[Effect]> = match self.encoding {
             Encoding::Bits(decl) => decl

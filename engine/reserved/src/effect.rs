@@ -60,6 +60,13 @@ pub enum Effect {
         /// Who does it.
         with: Stacker,
     },
+    /// Programs in the container can ask for programs of the host to be run.
+    Portal,
+    /// A program of the host that may be run for the container.
+    Admit {
+        /// A path with `*` and `?`, a name, or `*`.
+        program: &'static str,
+    },
     /// The effects once for every entry of a map or record of a list.
     ForEach {
         /// What each brings.

@@ -16,6 +16,7 @@ use crate::data::{Location, locate};
 use crate::host::Host;
 use crate::image::Image;
 use crate::marker::{self, Placement};
+use crate::portal;
 use crate::release;
 use crate::relocate::{self, Running};
 use crate::sandbox::{Failure, OURS, plain};
@@ -23,6 +24,7 @@ use crate::trace::trace;
 
 mod commit;
 mod data;
+mod instance;
 mod layer;
 mod reset;
 mod show;
@@ -36,7 +38,11 @@ const PREFIX: &[u8] = b"fim-";
 /// Runs the program: does what the command line says and answers the exit code.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match run(&arguments) {
+    let done = match portal::asker() {
+        Some(name) => portal::ask(&name, arguments),
+        None => run(&arguments),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             // One line, whatever is in it: a path may hold a newline.
@@ -96,6 +102,7 @@ fn needs_copy(invocation: &Invocation) -> bool {
             action,
             declared::Action::Exec(_)
                 | declared::Action::Root(_)
+                | declared::Action::Instance(arguments::Instance::Exec { .. })
                 | declared::Action::Layer(
                     arguments::Layer::Add { .. } | arguments::Layer::Commit { .. }
                 )
@@ -183,6 +190,13 @@ impl Actions for Session {
         match arguments {
             arguments::Data::Show { json } => self.show_data(json),
             arguments::Data::Purge => self.purge_data(),
+        }
+    }
+
+    fn instance(&mut self, arguments: arguments::Instance) -> Self::Outcome {
+        match arguments {
+            arguments::Instance::List => self.list_instances(),
+            arguments::Instance::Exec { id, command } => self.run_in_instance(&id, command),
         }
     }
 

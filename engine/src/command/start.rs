@@ -151,6 +151,7 @@ impl Session {
             .is_some_and(|value| value == "1");
         let request = Request {
             tools: relocate::tools(&self.host, &self.image.path, &self.placement),
+            program: relocate::program(&self.host, &self.image.path, &self.placement),
             programs: tools::server_names(),
             image: self.image.clone(),
             private: private::directories(|name| self.host.variable(name)),

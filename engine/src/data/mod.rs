@@ -209,9 +209,29 @@ impl Directory {
     }
 
     fn running(&self, gate: &Gate<'_>) -> Result<Vec<u32>, DataError> {
-        let living = gate.living().map_err(|error| self.unusable(error))?;
-        let pids = living.iter().map(|Living { pid, .. }| *pid);
-        Ok(pids.filter(|pid| is_running(*pid)).collect())
+        let living = self.living(gate)?;
+        Ok(living.iter().map(|Living { pid, .. }| *pid).collect())
+    }
+
+    fn living(&self, gate: &Gate<'_>) -> Result<Vec<Living>, DataError> {
+        let mut living = gate.living().map_err(|error| self.unusable(error))?;
+        living.retain(|one| is_running(one.pid));
+        Ok(living)
+    }
+
+    /// The instances that run, oldest first, and the token by which they can be reached.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn instances(&self) -> Result<(Vec<Living>, String), DataError> {
+        let mut gate = match self.enter() {
+            // Whoever has it alone is no instance, and then there is none.
+            Err(DataError::InUse { .. }) => return Ok((Vec::new(), String::new())),
+            gate => gate?,
+        };
+        let living = self.living(&gate)?;
+        let token = gate.token().map_err(|error| self.unusable(error))?;
+        Ok((living, token.to_owned()))
     }
 
     fn unusable(&self, source: io::Error) -> DataError {
@@ -229,12 +249,30 @@ pub struct Exclusive {
     pub directory: Directory,
 }
 
-/// Whether there is such a process and it has not ended: one that nobody has waited for yet still has a pid
-/// (proc_pid_stat(5), the field after the name).
+/// Whether there is such a process and it has not ended. One that nobody has waited for yet still has a pid, and one that
+/// was killed a moment ago still has a state (proc_pid_stat(5), the fields after the name).
 fn is_running(pid: u32) -> bool {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(|byte| *byte == b')').next().unwrap_or_default();
-    !stat.is_empty() && !matches!(after_name.get(1), Some(b'Z' | b'X'))
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    is_alive(&stat)
+}
+
+/// Field numbers as in the manual, less those before the state.
+const FLAGS: usize = 9 - 3;
+const PENDING: usize = 31 - 3;
+/// `PF_EXITING` and `PF_SIGNALED` of the kernel: it ends, by itself or by a signal.
+const ENDS: u64 = 0x0004 | 0x0400;
+const KILL: u64 = 1 << (libc::SIGKILL - 1);
+
+fn is_alive(stat: &str) -> bool {
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse().ok());
+    match (fields.first(), number(FLAGS), number(PENDING)) {
+        (Some(&("Z" | "X")) | None, ..) => false,
+        (_, flags, pending) => {
+            flags.unwrap_or(0u64) & ENDS == 0 && pending.unwrap_or(0u64) & KILL == 0
+        }
+    }
 }
 
 fn is_refusal(error: &io::Error) -> bool {
@@ -304,6 +342,22 @@ mod tests {
         );
         drop(alone);
         assert!(open().enter().is_ok());
+    }
+
+    #[test]
+    fn who_was_killed_does_not_run_whatever_the_kernel_still_has_to_do_for_it() {
+        let stat = |state: &str, flags: u64, pending: u64| {
+            let zeros = "0 ".repeat(PENDING - FLAGS - 1);
+            format!("7 (a) b) {state} 1 7 7 0 -1 {flags} {zeros}{pending} 0 0\n")
+        };
+        assert!(is_alive(&stat("S", 0x40_0000, 0)));
+        assert!(is_alive(&stat("T", 0, 1)));
+        assert!(!is_alive(&stat("Z", 0, 0)));
+        assert!(!is_alive(&stat("R", 0x40_0400, 0)));
+        assert!(!is_alive(&stat("R", 4, 0)));
+        assert!(!is_alive(&stat("S", 0, 0x100)));
+        assert!(!is_alive(""));
+        assert!(is_running(std::process::id()));
     }
 
     #[test]

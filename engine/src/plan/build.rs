@@ -1,6 +1,5 @@
 //! The pure function from settings, host and request to a plan.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use super::environment;
 use super::machine::{MACHINE_ID, machine_id};
 use super::own;
 use super::person::{Person, ROOT_HOME};
+use super::portal::{self, Admitted};
 use super::skeleton::Skeleton;
 use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Stack, Step, Upper, Way};
 use crate::host::{Host, Kind};
@@ -61,6 +61,8 @@ pub struct Request {
     pub layers: Vec<LayerSource>,
     /// Where the tools of the image are.
     pub tools: Tools,
+    /// The copy of the image's program on the host; `None` when there is none but in memory.
+    pub program: Option<PathBuf>,
     /// Names of the programs that it brings along to serve a root.
     pub programs: Vec<String>,
     /// The program and its arguments; empty for an interactive shell.
@@ -131,7 +133,11 @@ pub fn build(
 ) -> Result<Plan, PlanError> {
     let effects = effects(settings, host, request)?;
     let person = Person::new(&effects.environment, host, request.as_root)?;
-    let environment = environment(host, request, &person, &effects.environment);
+    let admitted = effects
+        .portal
+        .as_ref()
+        .map(|_| Admitted::new(&effects.admitted, host));
+    let environment = environment::environment(host, request, &person, &effects);
     let (root, steps) = steps(host, request, &person, &effects);
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
@@ -145,6 +151,7 @@ pub fn build(
         root,
         steps,
         filter: Filter::without(&effects.allowed),
+        admitted,
         exec: Exec {
             program: command.next().unwrap_or_else(|| "bash".into()),
             arguments: command.collect(),
@@ -177,28 +184,6 @@ fn effects(
         }
     }
     Ok(effects)
-}
-
-fn environment(
-    host: &Host,
-    request: &Request,
-    person: &Person,
-    set: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let mut environment = environment::base(host, request);
-    for (name, value) in [
-        ("USER", person.name.clone()),
-        ("LOGNAME", person.name.clone()),
-        ("HOME", person.home.to_string_lossy().into_owned()),
-        (
-            "XDG_RUNTIME_DIR",
-            person.runtime_directory().to_string_lossy().into_owned(),
-        ),
-    ] {
-        environment.insert(name.to_owned(), value);
-    }
-    environment.extend(set.clone());
-    environment
 }
 
 fn capabilities(as_root: bool, map: &IdMap) -> Vec<&'static str> {
@@ -235,6 +220,10 @@ fn steps(
         !writes || !place.is_some_and(|place| brought.iter().any(|at| place.starts_with(at)))
     });
     mounts.extend(effects.steps.iter().cloned());
+    if let Some(cause) = &effects.portal {
+        let admitted = Admitted::new(&effects.admitted, host);
+        mounts.extend(portal::steps(host, request, &admitted, cause));
+    }
     // A mount hides what was mounted below its target before: parents come first. The sort
     // is stable, so that of two for one target the setting's comes last.
     mounts.sort_by(|one, other| target(&one.action).cmp(&target(&other.action)));
@@ -400,6 +389,8 @@ fn target(action: &Action) -> Option<&Path> {
         | Action::Bind { target, .. }
         | Action::UnpackTools { target }
         | Action::Directory { target, .. }
+        | Action::CopyProgram { target }
+        | Action::Portal { target }
         | Action::Symlink { link: target, .. } => Some(target),
         _ => None,
     }

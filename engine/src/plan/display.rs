@@ -31,6 +31,14 @@ impl Display for Plan {
         for Opened { rule, cause } in &self.filter.opened {
             writeln!(to, "allowed    {rule}  # {cause}")?;
         }
+        if let Some(admitted) = &self.admitted {
+            let patterns = admitted.patterns();
+            let listed = match patterns.is_empty() {
+                true => "none".to_owned(),
+                false => patterns.join(" "),
+            };
+            writeln!(to, "admitted   {listed}")?;
+        }
         write!(to, "{}", self.exec)
     }
 }
@@ -112,6 +120,8 @@ impl Display for Action {
             }
             Action::Machine { target, id } => write!(to, "machine    {id} in {}", target.display()),
             Action::UnpackTools { target } => line(to, "unpack", target),
+            Action::CopyProgram { target } => line(to, "program", target),
+            Action::Portal { target } => line(to, "portal", target),
             Action::Tmpfs { target, mode } => {
                 write!(to, "tmpfs      {} mode {mode:o}", target.display())
             }

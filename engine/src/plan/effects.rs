@@ -28,6 +28,10 @@ pub struct Effects {
     pub unmasked: Vec<PathBuf>,
     /// Who is to stack the layers, and what says so.
     pub stacker: Option<(Stacker, String)>,
+    /// What opens the portal, if anything does.
+    pub portal: Option<String>,
+    /// Programs of the host that may be run, as they are listed.
+    pub admitted: Vec<String>,
 }
 
 /// Turns active effects into steps, with the host's variables expanded.
@@ -106,6 +110,10 @@ impl Interpreter<'_> {
             Active::Unmask { target } => {
                 effects.unmasked.push(inside(&self.text(&target), cause)?);
             }
+            Active::Portal => {
+                effects.portal.get_or_insert_with(|| cause.to_owned());
+            }
+            Active::Admit { program } => effects.admitted.push(self.text(&program)),
             Active::Stack { with } => effects.stacker = Some((with, cause.to_owned())),
             Active::When {
                 conditions,

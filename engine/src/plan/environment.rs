@@ -6,6 +6,9 @@ use std::path::Path;
 
 use super::base::TOOLS;
 use super::build::Request;
+use super::effects::Effects;
+use super::person::Person;
+use super::portal;
 use crate::host::Host;
 use crate::release;
 
@@ -26,8 +29,34 @@ const INHERITED: [&str; 9] = [
 /// Where programs are searched first, as Debian's and Alpine's login shells do.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The whole environment of the program.
+pub fn environment(
+    host: &Host,
+    request: &Request,
+    person: &Person,
+    effects: &Effects,
+) -> BTreeMap<String, String> {
+    let mut environment = base(host, request);
+    if effects.portal.is_some() {
+        portal::find_first(&mut environment);
+    }
+    for (name, value) in [
+        ("USER", person.name.clone()),
+        ("LOGNAME", person.name.clone()),
+        ("HOME", person.home.to_string_lossy().into_owned()),
+        (
+            "XDG_RUNTIME_DIR",
+            person.runtime_directory().to_string_lossy().into_owned(),
+        ),
+    ] {
+        environment.insert(name.to_owned(), value);
+    }
+    environment.extend(effects.environment.clone());
+    environment
+}
+
 /// The environment before any setting.
-pub fn base(host: &Host, request: &Request) -> BTreeMap<String, String> {
+fn base(host: &Host, request: &Request) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = host
         .environment
         .iter()

@@ -23,6 +23,7 @@ mod filter;
 mod machine;
 mod own;
 mod person;
+mod portal;
 mod skeleton;
 mod stack;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod tests;
 pub use accounts::with_account;
 pub use build::{PlanError, ROOT_RANGE, Request, build};
 pub use filter::{Filter, Opened};
+pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
 pub use stack::Stack;
 
 /// Everything that a start does, in order.
@@ -49,6 +51,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The system calls that the program is denied.
     pub filter: Filter,
+    /// The programs of the host that may be run for the container; `None` when it cannot ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<Admitted>,
     /// The program.
     pub exec: Exec,
 }
@@ -236,6 +241,16 @@ pub enum Action {
         /// The link.
         link: PathBuf,
         /// What it points to.
+        target: PathBuf,
+    },
+    /// Copies the program of the image into the container; only where there is no private directory to bind it from.
+    CopyProgram {
+        /// Where it appears.
+        target: PathBuf,
+    },
+    /// Makes the socket at which programs of the host are asked for.
+    Portal {
+        /// Where.
         target: PathBuf,
     },
     /// Hides what is at a path, if anything is: a file reads as empty, a directory is empty.

@@ -74,6 +74,7 @@ fn request(command: &[&str]) -> Request {
             size: 9,
         }],
         tools: Tools::Directory("/cache/tools".into()),
+        program: Some("/cache/runtime".into()),
         programs: vec!["fuse-overlayfs".into()],
         command: command.iter().map(Into::into).collect(),
         as_root: false,
@@ -641,4 +642,41 @@ fn every_place_that_is_mounted_on_is_in_the_skeleton_or_on_a_mount() {
     ] {
         assert!(directories.contains(&PathBuf::from(place)), "{place}");
     }
+}
+
+#[test]
+fn the_portal_is_there_when_it_is_asked_for_and_admits_what_is_listed() {
+    static OPEN: [Effect; 2] = [Effect::Portal, Effect::Admit { program: "{value}" }];
+    let other = Kind::Other;
+    let host = host(
+        &[
+            ("/bin", "/usr/bin", Kind::Directory),
+            ("/bin/", "/usr/bin", Kind::Directory),
+            ("/bin/git", "/usr/bin/git", other),
+            ("/opt/bin/xdg-open", "/opt/tools/open", other),
+        ],
+        &[("PATH", "relative:/opt/bin:/bin"), ("TOOLS", "/opt/tools")],
+    );
+    let patterns = |listed: &str| {
+        let plan = plan_of(&OPEN, listed, &host, &request(&[])).unwrap();
+        plan.admitted.unwrap().patterns().join(" ")
+    };
+    assert_eq!(patterns("*"), "*");
+    assert_eq!(patterns("git"), "/usr/bin/git");
+    assert_eq!(patterns("nowhere"), "");
+    assert_eq!(patterns("/bin/git"), "/bin/git /usr/bin/git");
+    assert_eq!(patterns("/bin/g?t"), "/bin/g?t /usr/bin/g?t");
+    assert_eq!(patterns("$TOOLS/*"), "/opt/tools/*");
+
+    let opens = |listed: &str| {
+        let plan = plan_of(&OPEN, listed, &host, &request(&[])).unwrap();
+        plan.to_string().contains("/run/flatimage-portal/xdg-open")
+    };
+    assert!(opens("*") && opens("xdg-open") && opens("/opt/tools/*"));
+    assert!(!opens("git") && !opens("/opt/bin/*"));
+
+    static CLOSED: [Effect; 1] = [Effect::Admit { program: "{value}" }];
+    let plan = plan_of(&CLOSED, "*", &host, &request(&[])).unwrap();
+    assert_eq!(plan.admitted, None);
+    assert!(!plan.to_string().contains("portal"));
 }

@@ -43,6 +43,21 @@ pub enum Message {
     },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
+    /// From the container: the program is about to run.
+    Running,
+    /// From the container: the socket at which programs of the host are asked for.
+    Portal(OwnedFd),
+    /// To the container: the way to who wants to run a further program in it.
+    Guest(OwnedFd),
+    /// From a guest: what to run, and the standard streams for it.
+    Visit {
+        /// Input, output and error.
+        streams: [OwnedFd; 3],
+        /// A file with the [`Visit`](super::guest::Visit).
+        visit: OwnedFd,
+    },
+    /// From a guest: a signal for its program.
+    Signal(Signal),
     /// From the container: the main side of its terminal.
     Terminal(OwnedFd),
     /// From the container: the program was stopped.
@@ -110,6 +125,14 @@ impl Channel {
                 let pid = pid.as_raw().to_le_bytes();
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
             }
+            Message::Running => self.send_bytes(b"B", &[]),
+            Message::Portal(fd) => self.send_bytes(b"P", &[fd.as_fd()]),
+            Message::Guest(fd) => self.send_bytes(b"I", &[fd.as_fd()]),
+            Message::Visit { streams, visit } => {
+                let fds = streams.iter().chain([visit]);
+                self.send_bytes(b"V", &fds.map(AsFd::as_fd).collect::<Vec<_>>())
+            }
+            Message::Signal(signal) => self.send_bytes(&[b'K', *signal as u8], &[]),
             Message::Terminal(fd) => self.send_bytes(b"T", &[fd.as_fd()]),
             Message::Stopped(signal) => self.send_bytes(&[b'Z', *signal as u8], &[]),
             Message::Go { foreground } => self.send_bytes(&[b'G', u8::from(*foreground)], &[]),
@@ -150,6 +173,17 @@ impl Channel {
                 pid.try_into()
                     .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
             ))),
+            (b"B", _, _) => Message::Running,
+            (b"P", Some(fd), _) => Message::Portal(fd),
+            (b"I", Some(fd), _) => Message::Guest(fd),
+            (b"V", Some(input), Some(output)) => match (fds.next(), fds.next()) {
+                (Some(error), Some(visit)) => Message::Visit {
+                    streams: [input, output, error],
+                    visit,
+                },
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            },
+            ([b'K', signal], _, _) => Message::Signal(Signal::try_from(i32::from(*signal))?),
             (b"T", Some(fd), _) => Message::Terminal(fd),
             ([b'Z', signal], _, _) => Message::Stopped(Signal::try_from(i32::from(*signal))?),
             ([b'G', foreground], _, _) => Message::Go {
@@ -187,6 +221,18 @@ pub fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>])
     let flags = MsgFlags::MSG_NOSIGNAL;
     sendmsg::<UnixAddr>(socket.as_raw_fd(), &data, rights, flags, None)?;
     Ok(())
+}
+
+impl From<OwnedFd> for Channel {
+    fn from(end: OwnedFd) -> Channel {
+        Channel(end)
+    }
+}
+
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> OwnedFd {
+        channel.0
+    }
 }
 
 impl AsFd for Channel {

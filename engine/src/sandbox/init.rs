@@ -16,8 +16,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, execve, pipe2, setpgid};
 
-use super::channel::Channel;
+use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, plain};
+use super::guest::Home;
 use super::terminal::Inside;
 use super::{descendants, identity, signals};
 use crate::plan::{Exec, Identity};
@@ -66,8 +67,8 @@ pub fn drop_privileges(identity: &Identity, exec: &Exec) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the program and waits for its end; answers its exit code, or 128 and the signal. `shares_processes` says that this
-/// process is not the first of a pid namespace.
+/// Starts the program and waits for its end; answers its exit code, or 128 and the signal. Guests are let in when there is
+/// a `home` for them: this is the first process then, and what a guest has instead of it otherwise.
 ///
 /// # Errors
 /// When the program is not found (127) or cannot be executed (126).
@@ -75,8 +76,9 @@ pub fn run(
     exec: &Exec,
     supervisor: &Channel,
     terminal: Option<Inside>,
-    shares_processes: bool,
+    home: Option<&Home<'_>>,
 ) -> Result<u8, Failure> {
+    let shares_processes = home.is_some_and(|home| home.shares_processes);
     if shares_processes {
         descendants::adopt().attempting(|| "watch the program".into())?;
     }
@@ -89,19 +91,18 @@ pub fn run(
             break;
         }
     }
+    // From now on whatever is told is heard, be it after the program is there. Nobody is left to tell when the supervisor is gone.
+    let _ = supervisor.send(&Message::Running);
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).attempting(|| "make a pipe".into())?;
     match fork().attempting(|| "start a process".into())? {
         Fork::Child => {
-            if let Some(terminal) = &terminal {
-                terminal.adopt(Pid::this());
-            }
+            adopt(terminal.as_ref(), home, Pid::this());
             start(exec, writer)
         }
         Fork::Parent(program) => {
             drop(writer);
-            if let Some(terminal) = &terminal {
-                terminal.adopt(program);
-            } else if shares_processes {
+            adopt(terminal.as_ref(), home, program);
+            if shares_processes && terminal.is_none() {
                 // Whoever kills the process group of the supervisor does not kill both that watch.
                 let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
             }
@@ -117,11 +118,22 @@ pub fn run(
                     program,
                     supervisor,
                     terminal,
-                    shares_processes,
+                    home,
                 }
                 .supervise(&signals),
             }
         }
+    }
+}
+
+/// Gives the program a process group of its own, unless it stays in that of the caller, whose terminal's signals it gets by
+/// itself then.
+fn adopt(terminal: Option<&Inside>, home: Option<&Home<'_>>, program: Pid) {
+    match (terminal, home) {
+        (Some(terminal), _) => terminal.adopt(program),
+        // As with a terminal both sides do it; the second of them may come after execve.
+        (None, None) => drop(setpgid(program, program)),
+        (None, Some(_)) => {}
     }
 }
 
@@ -201,19 +213,23 @@ fn cannot_execute(exec: &Exec, error: Errno) -> Failure {
     }
 }
 
-/// Ends whatever the program left behind, so that nothing runs any more when its end is told.
-fn end_others(shares_processes: bool) {
-    // Outside of a pid namespace of our own, "every process" is every process of the user.
-    if shares_processes {
-        return descendants::end(&[]);
+/// Ends whatever the program left behind, so that nothing runs any more when its end is told. What the program of a guest
+/// left behind is the first process's.
+fn end_others(home: Option<&Home<'_>>) {
+    match home {
+        None => {}
+        // "Every process" is every process of the user there.
+        Some(home) if home.shares_processes => descendants::end(&[]),
+        Some(_) => {
+            // Every process of the namespace but this one; there may be none.
+            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+            while waitpid(None, None).is_ok() {}
+        }
     }
-    // Every process of the namespace but this one; there may be none.
-    let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
-    while waitpid(None, None).is_ok() {}
 }
 
 /// The exit code that stands for a status; `None` for one that is no end.
-pub fn exit_code(status: WaitStatus) -> Option<u8> {
+pub(crate) fn exit_code(status: WaitStatus) -> Option<u8> {
     match status {
         WaitStatus::Exited(_, code) => Some(code as u8),
         WaitStatus::Signaled(_, signal, _) => Some(128 + signal as u8),

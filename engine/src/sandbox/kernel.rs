@@ -152,6 +152,7 @@ mod tests {
             }],
             steps: vec![tmpfs("/a"), tmpfs("/b")],
             filter: Filter::default(),
+            admitted: None,
             exec: Exec {
                 program: "x".into(),
                 arguments: Vec::new(),

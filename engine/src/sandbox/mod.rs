@@ -16,22 +16,24 @@ use crate::host::Host;
 use crate::plan::Plan;
 
 mod builder;
-mod channel;
+pub(crate) mod channel;
 mod descendants;
 mod detach;
-mod failure;
+pub(crate) mod failure;
 mod folding;
+mod guest;
 pub(crate) mod identity;
-mod init;
+pub(crate) mod init;
 mod instance;
 mod kernel;
 mod native;
+pub(crate) mod peer;
 mod place;
 mod refusal;
 mod root;
 mod server;
 mod shared;
-mod signals;
+pub(crate) mod signals;
 mod skeleton;
 mod spelling;
 mod stacking;
@@ -40,6 +42,7 @@ mod terminal;
 
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
+pub use guest::{Visit, visit};
 pub use kernel::{Kernel, RootKernel, build, run};
 pub use shared::Explicit;
 
@@ -94,13 +97,14 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
         channel,
         signals,
         streams: &plan.exec.terminal,
+        plan: Some(plan),
         spared,
     };
-    supervise::supervise(&obtained, entering, &connection)
+    supervise::supervise(supervise::Of::Instance(&obtained, entering), &connection)
 }
 
 /// A process ends when its parent does, however that ends: the supervisor's children with the supervisor.
-fn die_with_parent() -> Result<(), Failure> {
+pub(crate) fn die_with_parent() -> Result<(), Failure> {
     prctl::set_pdeathsig(Signal::SIGKILL)
         .attempting(|| "tie the container to its supervisor".into())
 }

@@ -1,9 +1,10 @@
 //! The kernel itself, called from the first process of an instance, which is in a copy of the shared root's mounts.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flatimage_reserved::declared::FILTER;
@@ -14,16 +15,16 @@ use nix::unistd::{chdir, sethostname};
 
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
+use super::guest::Home;
 use super::kernel::Kernel;
-use super::terminal::Inside;
-use super::{die_with_parent, identity, init, place, root};
+use super::{die_with_parent, identity, init, peer, place, root};
 use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step, with_account};
 use crate::sys::{
     MountAttributes, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
     join_new_session_keyring, move_mount, set_attributes,
 };
-use crate::tools;
 use crate::trace::trace;
+use crate::{marker, private, tools};
 
 /// The kernel as the first process of the container sees it.
 pub struct Native {
@@ -193,6 +194,41 @@ impl Native {
         )
     }
 
+    fn copy_program(&self, target: &Path) -> io::Result<()> {
+        let name = self.go_beside(target)?;
+        let size = marker::placement().map_or(0, |placement| placement.elf_size);
+        let mut copy = File::create(name)?;
+        private::copy_program(&mut self.image.try_clone()?, &mut copy, size)?;
+        copy.set_permissions(Permissions::from_mode(0o555))?;
+        drop(copy);
+        chdir("/")?;
+        let copy = place::find(self.place()?, target)?;
+        let attributes = MountAttributes {
+            read_only: true,
+            ..DATA_ONLY
+        };
+        self.attach_copy(&copy, target, attributes)
+    }
+
+    /// The supervisor listens, and whoever finds the socket may ask.
+    fn open_portal(&self, target: &Path) -> io::Result<()> {
+        let name = self.go_beside(target)?;
+        let listener = peer::listen_in_directory(name)?;
+        fs::set_permissions(name, Permissions::from_mode(0o666))?;
+        chdir("/")?;
+        self.channel.send(&Message::Portal(listener))
+    }
+
+    /// Makes the directory of `target` the working directory, and answers the name in it: a path from `/` would be the stage's.
+    fn go_beside<'a>(&self, target: &'a Path) -> io::Result<&'a Path> {
+        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let parent = place::ensure(self.place()?, parent, place::Missing::Directory)?;
+        nix::unistd::fchdir(&parent)?;
+        Ok(Path::new(name))
+    }
+
     /// Shows the file with a line more when it has none for the id. A root without the file has
     /// been given one by the skeleton, unless it was deleted: then it stays away.
     fn account(&mut self, target: &Path, id: u32, line: &str) -> io::Result<()> {
@@ -280,6 +316,8 @@ impl Native {
             Action::Proc { target } => {
                 self.attach(&create_filesystem(c"proc", &[], INTERFACE)?, target)
             }
+            Action::CopyProgram { target } => self.copy_program(target),
+            Action::Portal { target } => self.open_portal(target),
             Action::Devpts { target } => {
                 let options = [(c"mode", c"620"), (c"ptmxmode", c"666")];
                 let attributes = MountAttributes {
@@ -381,11 +419,13 @@ impl Kernel for Native {
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
         umask(self.umask);
-        let terminal = match (exec.terminal.as_slice(), self.terminals.take()) {
-            ([], _) => None,
-            (_, None) => return Err(Failure::ours("the plan has no place for a terminal")),
-            (streams, Some(at)) => Some(Inside::new(at.as_fd(), streams, &self.channel)?),
+        let home = Home {
+            exec,
+            terminals: self.terminals.take(),
+            supervisor: self.channel.as_fd(),
+            shares_processes: self.shares_processes,
         };
-        init::run(exec, &self.channel, terminal, self.shares_processes)
+        let terminal = home.terminal(&exec.terminal, &self.channel)?;
+        init::run(exec, &self.channel, terminal, Some(&home))
     }
 }

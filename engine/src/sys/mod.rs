@@ -20,8 +20,9 @@ pub use mount::{
     MountAttributes, Resolve, clone_tree, create_filesystem, move_mount, open_in, set_attributes,
 };
 pub use process::{
-    Fork, accept, bring_loopback_up, close_all_but, close_on_exec_from, fork, fork_into,
-    fork_sibling, join_new_session_keyring, open_process, receive_with_descriptors, reset_signal,
+    Fork, accept, bring_loopback_up, close_all_but, close_copy, close_on_exec_from, fork,
+    fork_into, fork_sibling, join_new_session_keyring, open_process, receive_with_descriptors,
+    reset_signal,
 };
 pub use terminal::{control, open_peer, set_window_size, take_pending, window_size};
 

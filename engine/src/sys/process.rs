@@ -1,12 +1,12 @@
 //! Processes: forks into new namespaces, descriptors, the session keyring.
 
 use std::ffi::c_ulong;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockFlag, UnixAddr, recvmsg};
+use nix::sys::socket::SockFlag;
 use nix::unistd::Pid;
 
 use super::check;
@@ -88,6 +88,13 @@ pub fn close_all_but(first: RawFd, keep: BorrowedFd<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Closes a descriptor in a process that was forked from the one that owns it. As with [`close_all_but`], its owner must
+/// not be used or dropped any more.
+pub fn close_copy(descriptor: BorrowedFd<'_>) {
+    // SAFETY: an integer only. That nothing uses the closed descriptor is the caller's promise.
+    unsafe { libc::close(descriptor.as_raw_fd()) };
 }
 
 /// Marks every descriptor from `first` on close-on-exec, so that nothing the caller
@@ -173,30 +180,74 @@ pub fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The most descriptors that come with one packet.
-const MOST_DESCRIPTORS: usize = 8;
+/// The most descriptors that the kernel lets one packet have (`SCM_MAX_FD`): none that a sender adds gets lost half received.
+const MOST_DESCRIPTORS: u32 = 253;
+/// Bytes for them and their header.
+// SAFETY: arithmetic only.
+const CONTROL: usize =
+    unsafe { libc::CMSG_SPACE(MOST_DESCRIPTORS * size_of::<RawFd>() as u32) } as usize;
+
+/// What the kernel writes descriptors into.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
 
 /// Waits for one packet on `socket`: its length in bytes (0 when the other end is gone) and the descriptors
-/// that came with it, close-on-exec.
+/// that came with it, close-on-exec. They are closed when the packet is refused.
 ///
 /// # Errors
-/// As recvmsg(2).
+/// As recvmsg(2); `EMSGSIZE` for a packet that is longer than `bytes`, which is gone then.
 pub fn receive_with_descriptors(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
-    let mut data = [IoSliceMut::new(bytes)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let received = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut data, Some(&mut space), flags)?;
-    let mut owned = Vec::new();
-    for message in received.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = message {
-            // SAFETY: the kernel has just made these descriptors for us and nobody else knows them.
-            owned.extend(fds.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }));
-        }
+    let mut control = Control([0; CONTROL]);
+    let mut data = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: `msghdr` is plain old data, for which all zeros is a valid value.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut data;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL as _;
+    // SAFETY: the header's buffers and lengths belong together, and live until the call returns.
+    let length =
+        check(
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) }
+                as libc::c_long,
+        )?;
+    let owned = descriptors(&header);
+    match header.msg_flags & libc::MSG_TRUNC {
+        0 => Ok((length as usize, owned)),
+        _ => Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
     }
-    Ok((received.bytes, owned))
+}
+
+/// Every descriptor that came with a header, also when there were more than could be taken.
+fn descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut owned = Vec::new();
+    // SAFETY: the kernel has filled the header, and its control buffer is still there.
+    let mut at = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !at.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR answer null or a whole header within the buffer.
+        let message = unsafe { &*at };
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: arithmetic on pointers within the buffer.
+            let (empty, data) = unsafe { (libc::CMSG_LEN(0) as usize, libc::CMSG_DATA(at)) };
+            let count = (message.cmsg_len as usize - empty) / size_of::<RawFd>();
+            for index in 0..count {
+                // SAFETY: there are `count` descriptors from `data` on, which the kernel has just made for us and nobody
+                // else knows.
+                owned.push(unsafe {
+                    OwnedFd::from_raw_fd(data.cast::<RawFd>().add(index).read_unaligned())
+                });
+            }
+        }
+        // SAFETY: as with CMSG_FIRSTHDR.
+        at = unsafe { libc::CMSG_NXTHDR(header, at) };
+    }
+    owned
 }
 
 /// Gives `number` its default disposition.

@@ -95,7 +95,10 @@ impl<'a> Scope<'a> {
                 self.path(report, &format!("{path}.symlink.link"), &symlink.link);
                 self.template(report, &format!("{path}.symlink.target"), &symlink.target);
             }
-            Effect::Share(_) | Effect::Fold(_) | Effect::Stack(_) => {}
+            Effect::Share(_) | Effect::Fold(_) | Effect::Stack(_) | Effect::Portal(_) => {}
+            Effect::Admit(admit) => {
+                self.template(report, &format!("{path}.admit.program"), &admit.program);
+            }
             Effect::Allow(allow) => self.allow(report, &format!("{path}.allow"), allow),
             Effect::Unmask(unmask) => {
                 self.path(report, &format!("{path}.unmask.target"), &unmask.target);

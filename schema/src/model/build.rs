@@ -178,6 +178,10 @@ fn effect(effect: &source::Effect) -> Effect {
             target: unmask.target.clone(),
         },
         source::Effect::Stack(stack) => Effect::Stack { with: stack.with },
+        source::Effect::Portal(source::Portal {}) => Effect::Portal,
+        source::Effect::Admit(admit) => Effect::Admit {
+            program: admit.program.clone(),
+        },
         source::Effect::ForEach(each) => Effect::ForEach {
             effects: effects(&each.effects),
         },

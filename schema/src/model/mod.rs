@@ -171,6 +171,10 @@ pub enum Effect {
     Unmask { target: String },
     /// The layers and the changes are stacked by this.
     Stack { with: Stacker },
+    /// Programs of the host can be asked for.
+    Portal,
+    /// A program of the host that may be run.
+    Admit { program: String },
     /// Once for every entry.
     ForEach { effects: Vec<Effect> },
     /// While all conditions hold.

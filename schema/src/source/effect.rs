@@ -28,6 +28,10 @@ pub enum Effect {
     Unmask(Unmask),
     /// The layers and the changes are stacked in another way.
     Stack(Stack),
+    /// Programs in the container can ask for programs of the host to be run.
+    Portal(Portal),
+    /// A program of the host that may be run for the container.
+    Admit(Admit),
     /// Effects once for every entry of a map or record of a list.
     ForEach(ForEach),
     /// Effects while all conditions given hold.
@@ -155,6 +159,19 @@ pub enum Stacker {
     Kernel,
     /// The program of that name, over FUSE.
     FuseOverlayfs,
+}
+
+/// Programs in the container can ask for programs of the host to be run. Those that are are admitted by other effects.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Portal {}
+
+/// A program of the host that may be run for the container, if that can ask for it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admit {
+    /// Its path on the host with `*` and `?`, its name in the caller's `PATH`, or `*` for every program.
+    pub program: String,
 }
 
 /// Effects once for every entry of a map (`{key}`, `{value}`) or record of a list (`{field}`).

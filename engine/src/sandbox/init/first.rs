@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use super::{end_others, exit_code};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
+use crate::sandbox::guest::Home;
 use crate::sandbox::signals;
 use crate::sandbox::terminal::Inside;
 
@@ -23,8 +24,8 @@ pub struct First<'a> {
     pub supervisor: &'a Channel,
     /// The terminal, if the container has one.
     pub terminal: Option<Inside>,
-    /// Whether nothing ends the other processes when this one ends.
-    pub shares_processes: bool,
+    /// What guests are given; `None` where this is for the program of a guest, which is not the first process.
+    pub home: Option<&'a Home<'a>>,
 }
 
 impl First<'_> {
@@ -34,7 +35,7 @@ impl First<'_> {
     /// When it cannot wait, or the supervisor is gone.
     pub fn supervise(mut self, signals: &SignalFd) -> Result<u8, Failure> {
         let ended = self.watch(signals);
-        end_others(self.shares_processes);
+        end_others(self.home);
         ended
     }
 
@@ -52,12 +53,8 @@ impl First<'_> {
         }
     }
 
-    /// Waits; answers whether it was for a signal. Only with a terminal has the supervisor something to say, and only
-    /// where nothing ends this process with the supervisor does its end matter.
+    /// Waits; answers whether it was for a signal.
     fn is_signalled(&mut self, signals: &SignalFd) -> Result<bool, Failure> {
-        if self.terminal.is_none() && !self.shares_processes {
-            return Ok(true);
-        }
         let readable = PollFlags::POLLIN;
         let mut waited = [
             PollFd::new(signals.as_fd(), readable),
@@ -69,17 +66,31 @@ impl First<'_> {
         }
         let [signalled, told] = waited.map(|fd| fd.any().unwrap_or(false));
         if told {
-            match self.supervisor.receive() {
-                Ok(Some(Message::Go { foreground })) => {
-                    if let Some(terminal) = &mut self.terminal {
-                        terminal.go(self.program, foreground);
-                    }
-                }
-                Ok(Some(_)) => {}
-                _ => return Err(Failure::ours("the supervisor is gone")),
-            }
+            self.hear()?;
         }
         Ok(signalled)
+    }
+
+    fn hear(&mut self) -> Result<(), Failure> {
+        match self.supervisor.receive() {
+            Ok(Some(Message::Go { foreground })) => {
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.go(self.program, foreground);
+                }
+            }
+            Ok(Some(Message::Guest(guest))) => {
+                if let Some(home) = self.home {
+                    home.let_in(guest.into());
+                }
+            }
+            Ok(Some(Message::Signal(signal))) => self.deliver(signal),
+            Ok(Some(_)) => {}
+            _ => {
+                self.deliver(Signal::SIGKILL);
+                return Err(Failure::ours("the supervisor is gone"));
+            }
+        }
+        Ok(())
     }
 
     fn hand_on(&self, received: Option<&siginfo>) {
@@ -89,13 +100,18 @@ impl First<'_> {
         else {
             return;
         };
+        self.deliver(signal);
+    }
+
+    fn deliver(&self, signal: Signal) {
         // What a terminal sends goes to all that are in front of it.
-        let is_terminals = matches!(
+        let is_for_all = matches!(
             signal,
-            Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP
+            Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP | Signal::SIGKILL
         );
+        let has_group = self.terminal.is_some() || self.home.is_none();
         // It may have ended meanwhile.
-        let _ = match own_terminal && is_terminals {
+        let _ = match has_group && is_for_all {
             true => killpg(self.program, signal),
             false => kill(self.program, signal),
         };

@@ -9,28 +9,19 @@
 //! with the host's network can see the socket, or take a name that has become free, and is not in it.
 
 use std::borrow::Cow;
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen,
-    socket, sockopt,
-};
-use nix::unistd::{Pid, geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::{Key, SharedRoot};
 use crate::data::instances::Living;
 use crate::sandbox::channel::send_packet;
-use crate::sys::{accept, open_process, receive_with_descriptors};
+use crate::sandbox::peer::{self, becomes_readable, is_one_of_us};
+use crate::sys::{accept, receive_with_descriptors};
 
 /// Bytes of the longest packet.
 const LONGEST: usize = 4096;
-/// Milliseconds that a supervisor may take to answer. It answers at once unless it is stopped.
-const PATIENCE: u16 = 5000;
 
 /// Where the root of an instance can be had.
 #[derive(Debug)]
@@ -55,17 +46,8 @@ pub enum Answer {
     Silent,
 }
 
-fn address(token: &str, id: u64) -> nix::Result<UnixAddr> {
-    UnixAddr::new_abstract(format!("flatimage-{token}-{id}").as_bytes())
-}
-
-fn seqpacket(flags: SockFlag) -> nix::Result<OwnedFd> {
-    socket(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        flags | SockFlag::SOCK_CLOEXEC,
-        None,
-    )
+fn name(token: &str, id: u64) -> String {
+    format!("flatimage-{token}-{id}")
 }
 
 impl Listener {
@@ -74,10 +56,7 @@ impl Listener {
     /// # Errors
     /// As bind(2); `EADDRINUSE` when somebody else has the name.
     pub fn new(token: &str, id: u64) -> io::Result<Listener> {
-        let socket = seqpacket(SockFlag::SOCK_NONBLOCK)?;
-        bind(socket.as_raw_fd(), &address(token, id)?)?;
-        listen(&socket, Backlog::MAXCONN)?;
-        Ok(Listener(socket))
+        peer::listen(&name(token, id)).map(Listener)
     }
 
     /// Answers one start that asks. Never waits.
@@ -104,40 +83,14 @@ impl AsFd for Listener {
     }
 }
 
-/// Whether the process at the other end is one of the same user, outside of any container.
-fn is_one_of_us(peer: BorrowedFd<'_>) -> bool {
-    let Ok(who) = getsockopt(&peer, sockopt::PeerCredentials) else {
-        return false;
-    };
-    // A process of another pid namespace has no pid here, and so no file to read.
-    let theirs = fs::read_link(format!("/proc/{}/ns/user", who.pid()));
-    let ours = fs::read_link("/proc/self/ns/user");
-    let same = matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs == ours);
-    who.uid() == geteuid().as_raw() && same && is_still_there(peer)
-}
-
-/// The pid that was looked at could be another process's by now, unless the one that connected
-/// still runs. Before Linux 6.5 the kernel cannot tell.
-fn is_still_there(peer: BorrowedFd<'_>) -> bool {
-    match getsockopt(&peer, sockopt::PeerPidfd) {
-        Ok(process) => {
-            let mut waited = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-            poll(&mut waited, PollTimeout::ZERO) == Ok(0)
-        }
-        Err(Errno::ENOPROTOOPT) => true,
-        Err(_) => false,
-    }
-}
-
 /// Asks the supervisor of an instance for its root.
 ///
 /// # Errors
 /// When no socket can be made.
 pub fn ask(token: &str, instance: Living) -> io::Result<Answer> {
-    let socket = seqpacket(SockFlag::empty())?;
-    if connect(socket.as_raw_fd(), &address(token, instance.id)?).is_err() {
+    let Some(socket) = peer::connect(&name(token, instance.id))? else {
         return Ok(unreachable(instance.pid));
-    }
+    };
     // Whoever it is, it is not the supervisor.
     if !is_one_of_us(socket.as_fd()) {
         return Ok(unreachable(instance.pid));
@@ -169,20 +122,21 @@ pub fn ask(token: &str, instance: Living) -> io::Result<Answer> {
 /// Nobody listens: the supervisor has ended, or listens in another network namespace, of which
 /// only the first passes.
 fn unreachable(pid: u32) -> Answer {
-    match open_process(Pid::from_raw(pid as i32)) {
-        Ok(process) if !becomes_readable(process.as_fd()) => Answer::Silent,
-        _ => Answer::Gone,
+    match peer::outlives_patience(pid) {
+        true => Answer::Silent,
+        false => Answer::Gone,
     }
-}
-
-fn becomes_readable(fd: BorrowedFd<'_>) -> bool {
-    let mut waited = [PollFd::new(fd, PollFlags::POLLIN)];
-    poll(&mut waited, PATIENCE).is_ok_and(|readable| readable > 0)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::unistd::Pid;
+
     use super::*;
+    use crate::sys::open_process;
 
     /// Asks for instance 0 of `token` while `listener` is answered by `answer`.
     fn asked(token: &str, listener: &Listener, answer: impl Fn()) -> Answer {

@@ -15,6 +15,7 @@ use crate::plan::{IdMap, Plan, Way};
 use crate::sandbox::builder::{self, Builder};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
+use crate::sandbox::guest::Door;
 use crate::sandbox::{Context, identity, kernel, refusal, server};
 use crate::sys::{Fork, fork, fork_into, open_process};
 use crate::trace::trace;
@@ -28,6 +29,8 @@ pub struct Obtained {
     pub key: Key,
     /// `None` for a root in memory, which is nobody else's.
     pub listener: Option<Listener>,
+    /// Where further programs are let in; `None` as well.
+    pub door: Option<Door>,
 }
 
 /// Answers the root for `plan`: that of the instances of its data directory that run, or a new one. From then on the caller
@@ -39,11 +42,11 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
     let key = Key::of(plan);
     let Some(data) = context.data else {
         let root = build(plan, context)?;
-        let listener = None;
         return Ok(Obtained {
             root,
             key,
-            listener,
+            listener: None,
+            door: None,
         });
     };
     let mut gate = data.enter()?;
@@ -56,7 +59,7 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
         }
         None => (build(plan, context)?, key),
     };
-    let listener = register(&mut gate).map_err(|source| DataError::Unusable {
+    let (listener, door) = register(&mut gate).map_err(|source| DataError::Unusable {
         path: data.path.clone(),
         source,
     })?;
@@ -64,12 +67,14 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
         root,
         key,
         listener: Some(listener),
+        door: Some(door),
     })
 }
 
-fn register(gate: &mut Gate<'_>) -> std::io::Result<Listener> {
+fn register(gate: &mut Gate<'_>) -> std::io::Result<(Listener, Door)> {
     let id = gate.register(std::process::id())?;
-    Listener::new(gate.token()?, id)
+    let token = gate.token()?;
+    Ok((Listener::new(token, id)?, Door::new(token, id)?))
 }
 
 /// The root of the instances that run. Those that are about to end are waited for.
