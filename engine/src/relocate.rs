@@ -52,23 +52,16 @@ pub fn running(placement: &Placement) -> io::Result<Running> {
     })
 }
 
-/// The tools as the copy that runs finds them.
-pub fn tools(host: &Host, image: &Path, placement: &Placement) -> Tools {
-    if crate::tools::table().is_empty() {
-        return Tools::None;
-    }
-    match private::unit(|name| host.environment.get(name).cloned(), image, placement) {
-        Some(Unit {
-            tools: Some(tools), ..
-        }) => Tools::Directory(tools),
-        _ => Tools::Memory,
-    }
-}
-
-/// The copy of the program on the host; `None` where it is in memory.
-pub fn program(host: &Host, image: &Path, placement: &Placement) -> Option<PathBuf> {
-    let variable = |name: &str| host.environment.get(name).cloned();
-    private::unit(variable, image, placement).map(|unit| unit.runtime)
+/// The tools as the copy that runs finds them, and that copy on the host; `None` where it is in memory.
+pub fn kept(host: &Host, image: &Path, placement: &Placement) -> (Tools, Option<PathBuf>) {
+    let unit = private::unit(|name| host.environment.get(name).cloned(), image, placement);
+    let (runtime, tools) = unit.map(|unit| (unit.runtime, unit.tools)).unzip();
+    let tools = match tools.flatten() {
+        _ if crate::tools::table().is_empty() => Tools::None,
+        Some(directory) => Tools::Directory(directory),
+        None => Tools::Memory,
+    };
+    (tools, runtime)
 }
 
 /// The environment as it was before the program moved out of the image.

@@ -149,9 +149,10 @@ impl Session {
             .environment
             .get("FIM_ROOT")
             .is_some_and(|value| value == "1");
+        let (tools, program) = relocate::kept(&self.host, &self.image.path, &self.placement);
         let request = Request {
-            tools: relocate::tools(&self.host, &self.image.path, &self.placement),
-            program: relocate::program(&self.host, &self.image.path, &self.placement),
+            tools,
+            program,
             programs: tools::server_names(),
             image: self.image.clone(),
             private: private::directories(|name| self.host.variable(name)),
