@@ -433,9 +433,9 @@ fn whoever_says_nothing_too_much_or_nonsense_costs_nobody_anything() {
         works(&mut running);
         // Parts of requests that never end.
         let unfinished: Vec<Hostile> = (0..100).map(|_| Hostile::connect(&path)).collect();
-        unfinished
-            .iter()
-            .for_each(|one| assert!(one.say(b"\x01A/\0", 0)));
+        // Some have made room for others already.
+        let said = unfinished.iter().filter(|one| one.say(b"\x01A/\0", 0));
+        assert!(said.count() > 0);
         works(&mut running);
         for (packet, descriptors) in [
             (&b"\x01xyz"[..], 0),
