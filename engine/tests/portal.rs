@@ -127,6 +127,9 @@ fn only_what_is_listed_runs_and_a_refusal_names_the_setting() {
             assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{ran:?}");
             assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
             assert!(ran.err.contains("list it with `fim-portal`"), "{ran:?}");
+            // Whether the host has it, and where, is not told.
+            let asked = program.split(' ').next().unwrap_or_default();
+            assert!(ran.err.contains(&format!("`{asked}`")), "{ran:?}");
         };
         let runs = |program: &str, code| {
             let ran = Ran::of(shell(&place, &format!("fim_portal {program}")));

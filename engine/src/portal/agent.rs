@@ -80,7 +80,8 @@ fn start(request: &[u8], rules: &Rules) -> Result<Pid, Failure> {
     spawn(&path, &request.command, directory.as_deref())
 }
 
-/// The program without links, if it may be run. Of one that may not be run nothing is told, not even whether it is there.
+/// The program without links, if it may be run. Of one that may not be run nothing is told, not even whether it is there: it
+/// is called what it was asked for by.
 fn find(program: &OsStr, at: &Path, rules: &Rules) -> Result<PathBuf, Failure> {
     let candidates = candidates(program, at);
     let mut found = candidates
@@ -90,20 +91,15 @@ fn find(program: &OsStr, at: &Path, rules: &Rules) -> Result<PathBuf, Failure> {
     let name = program.display();
     match found.next() {
         Some(path) if rules.admitted.admits(&path) => Ok(path),
-        Some(path) => Err(refused(&path, rules)),
         None if candidates.iter().any(|path| rules.admitted.admits(path)) => Err(Failure {
             code: NOT_FOUND,
             text: format!("the host has no program `{name}`"),
         }),
-        None => Err(refused(Path::new(program), rules)),
+        _ => Err(Failure::ours(format!(
+            "the host does not run `{name}` for this container; list it with `fim-{}` to allow that, and start the container again",
+            rules.command
+        ))),
     }
-}
-
-fn refused(path: &Path, rules: &Rules) -> Failure {
-    let (path, command) = (path.display(), rules.command);
-    Failure::ours(format!(
-        "the host does not run `{path}` for this container; list it with `fim-{command}` to allow that, and start the container again"
-    ))
 }
 
 /// Where a program may be: at its own path, or in the directories of the caller's `PATH`.
