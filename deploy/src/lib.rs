@@ -5,6 +5,7 @@
 //! unchanged is skipped. Everything is written beside its final name and renamed, so a build may be interrupted anywhere and
 //! simply be started again. None of it needs to be root.
 
+mod archive;
 mod compile;
 mod digest;
 mod file;
@@ -12,7 +13,10 @@ mod layer;
 mod linked;
 mod output;
 mod reserved;
+mod settings;
+mod source;
 mod timestamp;
+mod tree;
 
 pub mod assemble;
 pub mod distribution;
@@ -30,8 +34,13 @@ pub use layer::LayerError;
 pub use output::OutputError;
 pub use report::{Report, Stage};
 pub use reserved::{DEFAULT_SIZE as DEFAULT_RESERVED_SIZE, ReservedError};
+pub use settings::SettingError;
+pub use source::SourceError;
 
 use distribution::Distribution;
+use layer::Layers;
+use settings::Settings;
+use source::{Given, Source};
 
 /// Compression level of layers unless another one is asked for.
 pub const DEFAULT_LEVEL: u8 = 7;
@@ -43,8 +52,12 @@ pub struct Options {
     pub distribution: String,
     /// What the distribution is made from, when it takes something.
     pub source: Option<PathBuf>,
+    /// SHA-256 that `source` must have, in hexadecimal, when it is a file.
+    pub sha256: Option<String>,
     /// Name of the image; the distribution's, or that of `source`, when none.
     pub name: Option<String>,
+    /// Where distributions are looked for first.
+    pub distributions: Option<PathBuf>,
     /// Where static `bash` and `busybox` are looked for first.
     pub tools: Option<PathBuf>,
     /// Size of the reserved space in bytes.
@@ -64,7 +77,9 @@ impl Options {
         Options {
             distribution: distribution.into(),
             source: None,
+            sha256: None,
             name: None,
+            distributions: None,
             tools: None,
             reserved_size: DEFAULT_RESERVED_SIZE,
             out: "dist".into(),
@@ -73,15 +88,24 @@ impl Options {
         }
     }
 
+    /// Where distributions are looked for, in this order.
+    fn places(&self) -> Vec<PathBuf> {
+        let own = self.workspace.join("deploy/distributions");
+        self.distributions.iter().cloned().chain([own]).collect()
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given {
+            name: &self.distribution,
+            path: self.source.as_deref(),
+            sha256: self.sha256.as_deref(),
+        }
+    }
+
     fn image_name(&self) -> Result<String, Error> {
         let of_source = || {
-            Some(
-                self.source
-                    .as_ref()?
-                    .file_name()?
-                    .to_string_lossy()
-                    .into_owned(),
-            )
+            let name = self.source.as_ref()?.file_name()?.to_string_lossy();
+            Some(without_ending(&name).to_owned())
         };
         let name = self.name.clone().or_else(of_source);
         let name = name.unwrap_or_else(|| self.distribution.clone());
@@ -134,7 +158,18 @@ pub enum Error {
     /// The runtime could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// Layer 0 could not be made.
+    /// There is nothing to make layers from.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A setting of the distribution is none.
+    #[error("the distribution `{distribution}` is wrong")]
+    Setting {
+        /// Name of the distribution.
+        distribution: String,
+        /// What is wrong.
+        source: SettingError,
+    },
+    /// Layers could not be made.
     #[error(transparent)]
     Layer(#[from] LayerError),
     /// The reserved space cannot be as large as asked.
@@ -157,9 +192,14 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
         return Err(Error::Level(options.level));
     }
     reserved::check(options.reserved_size)?;
-    let distribution = Distribution::load(&options.workspace, &options.distribution)?;
-    let source = options.source.as_deref();
-    layer::check(distribution.root, source)?;
+    let distribution = Distribution::load(&options.places(), &options.distribution)?;
+    let given = options.given();
+    source::check(&distribution, given)?;
+    let settings = Settings::of_distribution(&distribution.settings);
+    let settings = settings.map_err(|source| Error::Setting {
+        distribution: options.distribution.clone(),
+        source,
+    })?;
     let cache = compile::target_dir(&options.workspace)?.join("deploy");
     file::create_dir(&cache)?;
     let _lock = lock(&cache)?;
@@ -183,36 +223,79 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     );
     report.ends(Stage::Compile, &summary, runtime.unchanged);
 
-    report.begins(Stage::Root);
-    let (tree, unchanged) = layer::root(&cache, distribution.root, source)?;
-    report.ends(Stage::Root, &distribution.summary, unchanged);
-
-    report.begins(Stage::Compress);
-    let layers = cache.join("layers");
-    file::create_dir(&layers)?;
-    let layer = layers.join(format!("{name}.layer"));
-    let unchanged = layer::compress(&tree, &layer, options.level, &mut |done, total| {
-        report.progress(Stage::Compress, done, total);
-    })?;
-    let size = std::fs::metadata(&layer)
-        .map_err(file::failed("read", &layer))?
-        .len();
-    let summary = format!("layer 0, {}", report::bytes(size));
-    report.ends(Stage::Compress, &summary, unchanged);
-
+    let layers = make_layers(&cache, &distribution, options, &name, report)?;
+    let sizes: Vec<u64> = layers.iter().map(|layer| layer.1).collect();
+    let paths: Vec<PathBuf> = layers.into_iter().map(|layer| layer.0).collect();
     let inputs = output::Inputs {
         runtime: &runtime.program,
         tools: &file::read(&tools.blob)?,
         reserved: &reserved::fresh(
             &cache,
             options.reserved_size,
-            1,
-            assemble::layers_length(&[size]),
+            (sizes.len() as u64, assemble::layers_length(&sizes)),
+            &settings,
         )?,
-        layers: &[layer],
+        layers: &paths,
     };
     file::create_dir(&options.out)?;
     Ok(output::write(&cache, &options.out, &name, &inputs, report)?)
+}
+
+/// The layers of an image and their sizes, made where they are not there.
+fn make_layers(
+    cache: &Path,
+    distribution: &Distribution,
+    options: &Options,
+    name: &str,
+    report: &mut dyn Report,
+) -> Result<Vec<(PathBuf, u64)>, Error> {
+    report.begins(Stage::Root);
+    let mut progress = |done, total| report.progress(Stage::Root, done, total);
+    let source = Source::find(distribution, options.given(), &mut progress)?;
+    let dir = cache.join("layers");
+    file::create_dir(&dir)?;
+    let (level, latest) = (options.level, timestamp::given());
+    let layers = Layers::of(&source, &distribution.add, (&dir, name), level, latest)?;
+    let unchanged = layers.are_made();
+    let told = format!("{}: {}", distribution.summary, source.told());
+    let contents = match unchanged {
+        true => None,
+        false => {
+            let mut warnings = Vec::new();
+            let mut warn = |warning| warnings.push(warning);
+            let contents = source.read(&distribution.add, cache, &mut warn, &mut progress)?;
+            warnings.iter().for_each(|warning| report.warns(warning));
+            Some(contents)
+        }
+    };
+    report.ends(Stage::Root, &told, unchanged);
+
+    report.begins(Stage::Compress);
+    if let Some(contents) = contents {
+        let mut progress = |done, total| report.progress(Stage::Compress, done, total);
+        layers.make(contents, &mut progress)?;
+    }
+    let sized = |path: PathBuf| match std::fs::metadata(&path) {
+        Ok(found) => Ok((path, found.len())),
+        Err(error) => Err(file::failed("read", &path)(error)),
+    };
+    let paths = layers.paths.into_iter();
+    let sized = paths.map(sized).collect::<Result<Vec<_>, _>>()?;
+    let bytes = report::bytes(sized.iter().map(|layer| layer.1).sum());
+    let summary = match sized.len() {
+        1 => format!("layer 0, {bytes}"),
+        count => format!("{count} layers, {bytes}"),
+    };
+    report.ends(Stage::Compress, &summary, unchanged);
+    Ok(sized)
+}
+
+/// The name of an archive without what says that it is one.
+fn without_ending(name: &str) -> &str {
+    let endings = [".gz", ".xz", ".zst", ".tgz", ".txz", ".tzst"];
+    let shorter = endings.iter().find_map(|ending| name.strip_suffix(ending));
+    let name = shorter.unwrap_or(name);
+    name.strip_suffix(".tar").unwrap_or(name)
 }
 
 /// Holds off other builds in the same cache until it is dropped, or the process ends in whatever way.

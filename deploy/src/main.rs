@@ -18,11 +18,20 @@ const FAILED: u8 = 125;
 struct Arguments {
     /// What to build: a file of deploy/distributions without its extension, such as `blueprint`
     distribution: String,
-    /// The directory that `directory` makes an image of
+    /// The directory or file that the image is made from, where the distribution needs one
     source: Option<PathBuf>,
-    /// Name of the image [default: that of the distribution or directory]
+    /// The same as SOURCE
+    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    from: Option<PathBuf>,
+    /// SHA-256 that the file must have
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// Name of the image [default: that of the distribution, or of SOURCE]
     #[arg(long)]
     name: Option<String>,
+    /// Where distributions are looked for before those of deploy
+    #[arg(long, value_name = "DIR")]
+    distributions: Option<PathBuf>,
     /// Where static `bash` and `busybox` are looked for first
     #[arg(long, value_name = "DIR")]
     tools: Option<PathBuf>,
@@ -92,8 +101,10 @@ fn quoted(path: &str) -> String {
 
 fn options(arguments: Arguments) -> Options {
     Options {
-        source: arguments.source,
+        source: arguments.source.or(arguments.from),
+        sha256: arguments.sha256,
         name: arguments.name,
+        distributions: arguments.distributions,
         tools: arguments.tools,
         reserved_size: arguments.reserved_size,
         out: arguments.out,

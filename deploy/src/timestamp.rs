@@ -51,6 +51,12 @@ pub(crate) fn revision(workspace: &Path) -> Revision {
     }
 }
 
+/// The time that `SOURCE_DATE_EPOCH` says, in seconds since 1970. Files that were changed later are said to have been
+/// changed then (reproducible-builds.org).
+pub(crate) fn given() -> Option<u64> {
+    env::var("SOURCE_DATE_EPOCH").ok()?.trim().parse().ok()
+}
+
 /// Seconds since 1970 as `YYYY-MM-DDThh:mm:ssZ`.
 fn rfc3339(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
