@@ -40,6 +40,8 @@ pub enum Root {
     Directory,
     /// What is in a tar archive.
     Tarball(Tarball),
+    /// What is in an image of other container programs: an OCI image layout, or what `docker save` writes.
+    Oci,
 }
 
 /// A root filesystem in a tar archive, which may be compressed with gzip, xz or zstd.

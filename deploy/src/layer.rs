@@ -9,6 +9,7 @@ use flatimage_layer::{Description, PackError, PackOptions, Progress};
 use crate::digest::{Inputs, Stamp, Sum};
 use crate::distribution::Additions;
 use crate::file::{self, FileError, failed};
+use crate::oci::User;
 use crate::source::{Contents, Source};
 use crate::tree::Tree;
 
@@ -29,6 +30,8 @@ pub(crate) struct Layers {
     pub(crate) paths: Vec<PathBuf>,
     inputs: Sum,
     stamp: Stamp,
+    /// Where it is noted who programs run as.
+    user: PathBuf,
     options: PackOptions,
 }
 
@@ -61,13 +64,30 @@ impl Layers {
             paths: (0..source.layers()).map(path).collect(),
             inputs: inputs.finish(),
             stamp: Stamp::at(dir.join(format!("{name}.stamp"))),
+            user: dir.join(format!("{name}.user.json")),
             options,
         })
     }
 
     /// Whether they are there, made in this way.
     pub(crate) fn are_made(&self) -> bool {
-        self.stamp.says(&self.inputs) && self.paths.iter().all(|path| path.is_file())
+        self.stamp.says(&self.inputs)
+            && self.user.is_file()
+            && self.paths.iter().all(|path| path.is_file())
+    }
+
+    /// Bytes of each.
+    pub(crate) fn sizes(&self) -> Result<Vec<u64>, FileError> {
+        let size = |path: &PathBuf| match std::fs::metadata(path) {
+            Ok(found) => Ok(found.len()),
+            Err(error) => Err(failed("read", path)(error)),
+        };
+        self.paths.iter().map(size).collect()
+    }
+
+    /// Who programs run as, when what they were made from says it.
+    pub(crate) fn user(&self) -> Option<User> {
+        serde_json::from_slice(&file::read(&self.user).ok()?).ok()?
     }
 
     /// Makes them.
@@ -77,13 +97,21 @@ impl Layers {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), LayerError> {
         self.stamp.clear()?;
+        let user = match &contents {
+            Contents::Trees { user, .. } => user.as_ref(),
+            Contents::Directory(_) => None,
+        };
+        let user = serde_json::to_vec(&user).unwrap_or_default();
+        file::write_changed(&self.user, &user)?;
         match contents {
             Contents::Directory(dir) => self.pack(&self.paths[0], |out| {
                 let tell = &mut |now: Progress| progress(now.bytes_done, now.bytes_total);
                 flatimage_layer::pack(&dir, out, &self.options, tell)?;
                 Ok(())
             })?,
-            Contents::Trees(trees, mut spool) => {
+            Contents::Trees {
+                trees, mut spool, ..
+            } => {
                 let contents = spool.contents().map_err(PackError::Write)?;
                 for (tree, path) in trees.iter().zip(&self.paths) {
                     self.pack_tree(tree, contents, path, progress)?;

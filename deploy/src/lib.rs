@@ -11,6 +11,7 @@ mod digest;
 mod file;
 mod layer;
 mod linked;
+mod oci;
 mod output;
 mod reserved;
 mod settings;
@@ -54,6 +55,8 @@ pub struct Options {
     pub source: Option<PathBuf>,
     /// SHA-256 that `source` must have, in hexadecimal, when it is a file.
     pub sha256: Option<String>,
+    /// Which image of `source` is meant, when it has several.
+    pub tag: Option<String>,
     /// Name of the image; the distribution's, or that of `source`, when none.
     pub name: Option<String>,
     /// Where distributions are looked for first.
@@ -78,6 +81,7 @@ impl Options {
             distribution: distribution.into(),
             source: None,
             sha256: None,
+            tag: None,
             name: None,
             distributions: None,
             tools: None,
@@ -99,6 +103,7 @@ impl Options {
             name: &self.distribution,
             path: self.source.as_deref(),
             sha256: self.sha256.as_deref(),
+            tag: self.tag.as_deref(),
         }
     }
 
@@ -195,11 +200,11 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     let distribution = Distribution::load(&options.places(), &options.distribution)?;
     let given = options.given();
     source::check(&distribution, given)?;
-    let settings = Settings::of_distribution(&distribution.settings);
-    let settings = settings.map_err(|source| Error::Setting {
+    let of_setting = |source| Error::Setting {
         distribution: options.distribution.clone(),
         source,
-    })?;
+    };
+    let mut settings = Settings::of_distribution(&distribution.settings).map_err(of_setting)?;
     let cache = compile::target_dir(&options.workspace)?.join("deploy");
     file::create_dir(&cache)?;
     let _lock = lock(&cache)?;
@@ -223,9 +228,13 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     );
     report.ends(Stage::Compile, &summary, runtime.unchanged);
 
-    let layers = make_layers(&cache, &distribution, options, &name, report)?;
-    let sizes: Vec<u64> = layers.iter().map(|layer| layer.1).collect();
-    let paths: Vec<PathBuf> = layers.into_iter().map(|layer| layer.0).collect();
+    let (layers, source) = make_layers(&cache, &distribution, options, &name, report)?;
+    if let Some(execution) = source.execution() {
+        let user = layers.user();
+        let added = settings.add_execution(execution, user.as_ref());
+        added.map_err(of_setting)?;
+    }
+    let sizes = layers.sizes()?;
     let inputs = output::Inputs {
         runtime: &runtime.program,
         tools: &file::read(&tools.blob)?,
@@ -235,39 +244,36 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
             (sizes.len() as u64, assemble::layers_length(&sizes)),
             &settings,
         )?,
-        layers: &paths,
+        layers: &layers.paths,
     };
     file::create_dir(&options.out)?;
     Ok(output::write(&cache, &options.out, &name, &inputs, report)?)
 }
 
-/// The layers of an image and their sizes, made where they are not there.
+/// The layers of an image, made where they are not there, and what they are made from.
 fn make_layers(
     cache: &Path,
     distribution: &Distribution,
     options: &Options,
     name: &str,
     report: &mut dyn Report,
-) -> Result<Vec<(PathBuf, u64)>, Error> {
+) -> Result<(Layers, Source), Error> {
     report.begins(Stage::Root);
     let mut progress = |done, total| report.progress(Stage::Root, done, total);
-    let source = Source::find(distribution, options.given(), &mut progress)?;
+    let mut source = Source::find(distribution, options.given(), cache, &mut progress)?;
     let dir = cache.join("layers");
     file::create_dir(&dir)?;
     let (level, latest) = (options.level, timestamp::given());
     let layers = Layers::of(&source, &distribution.add, (&dir, name), level, latest)?;
     let unchanged = layers.are_made();
     let told = format!("{}: {}", distribution.summary, source.told());
-    let contents = match unchanged {
-        true => None,
-        false => {
-            let mut warnings = Vec::new();
-            let mut warn = |warning| warnings.push(warning);
-            let contents = source.read(&distribution.add, cache, &mut warn, &mut progress)?;
-            warnings.iter().for_each(|warning| report.warns(warning));
-            Some(contents)
-        }
-    };
+    let mut contents = None;
+    if !unchanged {
+        let mut warnings = Vec::new();
+        let mut warn = |warning| warnings.push(warning);
+        contents = Some(source.read(&distribution.add, cache, &mut warn, &mut progress)?);
+        warnings.iter().for_each(|warning| report.warns(warning));
+    }
     report.ends(Stage::Root, &told, unchanged);
 
     report.begins(Stage::Compress);
@@ -275,19 +281,14 @@ fn make_layers(
         let mut progress = |done, total| report.progress(Stage::Compress, done, total);
         layers.make(contents, &mut progress)?;
     }
-    let sized = |path: PathBuf| match std::fs::metadata(&path) {
-        Ok(found) => Ok((path, found.len())),
-        Err(error) => Err(file::failed("read", &path)(error)),
-    };
-    let paths = layers.paths.into_iter();
-    let sized = paths.map(sized).collect::<Result<Vec<_>, _>>()?;
-    let bytes = report::bytes(sized.iter().map(|layer| layer.1).sum());
-    let summary = match sized.len() {
+    let sizes = layers.sizes()?;
+    let bytes = report::bytes(sizes.iter().sum());
+    let summary = match sizes.len() {
         1 => format!("layer 0, {bytes}"),
         count => format!("{count} layers, {bytes}"),
     };
     report.ends(Stage::Compress, &summary, unchanged);
-    Ok(sized)
+    Ok((layers, source))
 }
 
 /// The name of an archive without what says that it is one.

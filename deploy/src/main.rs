@@ -29,6 +29,9 @@ struct Arguments {
     /// Name of the image [default: that of the distribution, or of SOURCE]
     #[arg(long)]
     name: Option<String>,
+    /// Which image is meant, where SOURCE has several
+    #[arg(long, value_name = "NAME")]
+    tag: Option<String>,
     /// Where distributions are looked for before those of deploy
     #[arg(long, value_name = "DIR")]
     distributions: Option<PathBuf>,
@@ -103,6 +106,7 @@ fn options(arguments: Arguments) -> Options {
     Options {
         source: arguments.source.or(arguments.from),
         sha256: arguments.sha256,
+        tag: arguments.tag,
         name: arguments.name,
         distributions: arguments.distributions,
         tools: arguments.tools,

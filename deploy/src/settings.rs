@@ -5,7 +5,9 @@
 
 use flatimage_reserved::verb::apply;
 use flatimage_reserved::{Encoding, Field, RegionDecl, Value, Verb, VerbError, declared, nearest};
-use serde_yaml::Value as Yaml;
+use serde_yaml::{Mapping, Value as Yaml};
+
+use crate::oci::{Execution, User};
 
 /// Settings in the order in which they were given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,6 +75,38 @@ impl Settings {
             if let Some(value) = outcome.write {
                 self.0[place].1 = value;
             }
+        }
+        Ok(())
+    }
+
+    /// Adds how programs of another container program's image run.
+    pub(crate) fn add_execution(
+        &mut self,
+        execution: &Execution,
+        user: Option<&User>,
+    ) -> Result<(), SettingError> {
+        let mut variables = Mapping::new();
+        let mut add = |name: &str, value: String| {
+            variables.insert(name.into(), value.into());
+        };
+        if let Some(user) = user {
+            add("UID", user.uid.to_string());
+            add("GID", user.gid.to_string());
+            add("HOME", user.home.clone());
+            if let Some(name) = &user.name {
+                add("USER", name.clone());
+            }
+        }
+        for (name, value) in execution.variables() {
+            add(&name, value);
+        }
+        self.set(declared::ENVIRONMENT, &variables.into())?;
+        if let Some(mut words) = execution.command() {
+            let args: Vec<Yaml> = words.split_off(1).into_iter().map(Yaml::from).collect();
+            let mut boot = Mapping::new();
+            boot.insert("program".into(), words.remove(0).into());
+            boot.insert("args".into(), args.into());
+            self.set(declared::BOOT, &boot.into())?;
         }
         Ok(())
     }

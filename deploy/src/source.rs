@@ -9,6 +9,7 @@ use crate::archive::{Archive, decompressed};
 use crate::digest::{self, Inputs, Sum};
 use crate::distribution::{Additions, Distribution, Root, Tarball};
 use crate::file::{self, FileError, failed};
+use crate::oci::{Execution, Image, User};
 use crate::tree::{self, Spool, Tree};
 
 /// Why there is nothing to make layers from.
@@ -57,6 +58,14 @@ pub enum SourceError {
     /// A sum is not one.
     #[error("`{0}` is no SHA-256; give its 64 hexadecimal digits")]
     NotASum(String),
+    /// The image of another container program cannot be read.
+    #[error("cannot read the image `{}`", path.display())]
+    Image {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// The archive cannot be read.
     #[error("cannot read the archive `{}`", path.display())]
     Archive {
@@ -78,6 +87,8 @@ pub(crate) enum Source {
     Directory(PathBuf),
     /// An archive.
     Archive(Opened, Tarball),
+    /// An image of other container programs.
+    Image(Box<Image>),
 }
 
 /// A file whose sum is known.
@@ -93,7 +104,12 @@ pub(crate) enum Contents {
     /// A directory of this host.
     Directory(PathBuf),
     /// Trees, the lowest first, and the contents of all their files.
-    Trees(Vec<Tree>, Spool),
+    Trees {
+        trees: Vec<Tree>,
+        spool: Spool,
+        /// Who programs run as, when the source says it.
+        user: Option<User>,
+    },
 }
 
 /// What the command line says about the source.
@@ -105,6 +121,8 @@ pub(crate) struct Given<'a> {
     pub(crate) path: Option<&'a Path>,
     /// The sum of that file in hexadecimal.
     pub(crate) sha256: Option<&'a str>,
+    /// Which image, where there are several.
+    pub(crate) tag: Option<&'a str>,
 }
 
 /// Checks that a distribution is given what it is made from, and nothing that it would pass over. Reads nothing.
@@ -126,6 +144,10 @@ pub(crate) fn check(distribution: &Distribution, given: Given) -> Result<(), Sou
             wanted: "the archive that holds the root filesystem",
         }),
         (Root::Tarball(_), Some(_)) => Ok(()),
+        (Root::Oci, None) => Err(missing(
+            "an OCI image layout or the archive of `docker save`",
+        )),
+        (Root::Oci, Some(_)) => Ok(()),
     }
 }
 
@@ -134,6 +156,7 @@ impl Source {
     pub(crate) fn find(
         distribution: &Distribution,
         given: Given,
+        cache: &Path,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Source, SourceError> {
         check(distribution, given)?;
@@ -143,6 +166,17 @@ impl Source {
                 let opened = Opened::new(path, progress)?;
                 opened.expect(given.sha256)?;
                 Ok(Source::Archive(opened, tarball.clone()))
+            }
+            (Root::Oci, Some(path)) => {
+                if let Some(expected) = given.sha256 {
+                    Opened::new(path, progress)?.expect(Some(expected))?;
+                }
+                let image = Image::open(path, given.tag, cache, progress);
+                let image = image.map_err(|source| SourceError::Image {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                Ok(Source::Image(Box::new(image)))
             }
             _ => Ok(Source::Empty),
         }
@@ -161,13 +195,20 @@ impl Source {
                 inputs.add(opened.sum);
                 inputs.add((tarball.strip as u64).to_le_bytes());
             }
+            Source::Image(image) => {
+                inputs.add("image");
+                inputs.add(image.identity());
+            }
         }
         Ok(())
     }
 
     /// How many layers are made from it.
     pub(crate) fn layers(&self) -> usize {
-        1
+        match self {
+            Source::Image(image) => image.layers(),
+            _ => 1,
+        }
     }
 
     /// Where it is, for people.
@@ -176,32 +217,60 @@ impl Source {
             Source::Empty => "nothing".to_owned(),
             Source::Directory(path) => path.display().to_string(),
             Source::Archive(opened, _) => opened.told(),
+            Source::Image(image) => {
+                let id = &image.identity()[..12];
+                format!("{} (image {id}…)", image.path.display())
+            }
         }
     }
 
-    /// Reads everything, into a spool in `cache`, and adds what a distribution adds. Warnings go to `warn`.
+    /// Reads everything, into a spool in `cache`, and adds what a distribution adds to the topmost layer. Warnings go to
+    /// `warn`.
     pub(crate) fn read(
-        self,
+        &mut self,
         additions: &Additions,
         cache: &Path,
         warn: &mut dyn FnMut(String),
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Contents, SourceError> {
-        if let Source::Directory(path) = self {
-            return Ok(Contents::Directory(path));
-        }
-        let mut spool = Spool::new(cache).map_err(failed("write into", cache))?;
-        let mut tree = match self {
+        let (mut trees, mut spool, mut user) = (Vec::new(), spool(cache)?, None);
+        match self {
+            Source::Directory(path) => return Ok(Contents::Directory(path.clone())),
+            Source::Empty => trees.push(Tree::new()),
             Source::Archive(opened, tarball) => {
-                let path = opened.path.clone();
-                let failed = |source| SourceError::Archive { path, source };
-                read_archive(opened, &tarball, &mut spool, warn, progress).map_err(failed)?
+                let tree = read_archive(opened, tarball, &mut spool, warn, progress);
+                let failed = |source| SourceError::Archive {
+                    path: opened.path.clone(),
+                    source,
+                };
+                trees.push(tree.map_err(failed)?);
             }
-            _ => Tree::new(),
-        };
-        tree::add(&mut tree, additions, &mut spool).map_err(SourceError::Add)?;
-        Ok(Contents::Trees(vec![tree], spool))
+            Source::Image(image) => {
+                let read = image.read(cache, warn, progress);
+                let read = read.map_err(|source| SourceError::Image {
+                    path: image.path.clone(),
+                    source,
+                })?;
+                (trees, spool, user) = (read.trees, read.spool, read.user);
+            }
+        }
+        if let Some(top) = trees.last_mut() {
+            tree::add(top, additions, &mut spool).map_err(SourceError::Add)?;
+        }
+        Ok(Contents::Trees { trees, spool, user })
     }
+
+    /// How programs run, when the source says it.
+    pub(crate) fn execution(&self) -> Option<&Execution> {
+        match self {
+            Source::Image(image) => Some(image.execution()),
+            _ => None,
+        }
+    }
+}
+
+fn spool(cache: &Path) -> Result<Spool, FileError> {
+    Spool::new(cache).map_err(failed("write into", cache))
 }
 
 impl Opened {
@@ -244,14 +313,14 @@ impl Opened {
 }
 
 fn read_archive(
-    opened: Opened,
+    opened: &mut Opened,
     tarball: &Tarball,
     spool: &mut Spool,
     warn: &mut dyn FnMut(String),
     progress: &mut dyn FnMut(u64, u64),
 ) -> io::Result<Tree> {
     let watched = Watched {
-        inner: opened.file,
+        inner: &mut opened.file,
         done: 0,
         total: opened.size,
         progress,
@@ -382,6 +451,7 @@ mod tests {
                 name: "it",
                 path,
                 sha256: None,
+                tag: None,
             };
             check(&distribution.unwrap(), given)
         };

@@ -6,59 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use deploy::{Built, Error, Options};
-use support::{Place, Ran, Who, everybody};
-use tar::{Builder, EntryType, Header};
-
-/// Writes archives.
-struct Writer(Builder<Vec<u8>>);
-
-impl Writer {
-    fn new() -> Writer {
-        Writer(Builder::new(Vec::new()))
-    }
-
-    fn add(&mut self, kind: EntryType, name: &str, mode: u32, ids: (u64, u64), content: &[u8]) {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(mode);
-        header.set_uid(ids.0);
-        header.set_gid(ids.1);
-        header.set_mtime(1_500_000_000);
-        header.set_device_major(1).unwrap();
-        header.set_device_minor(3).unwrap();
-        header.set_size(content.len() as u64);
-        // The crate refuses names that lead out; other programs do not.
-        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.set_cksum();
-        self.0.append(&header, content).unwrap();
-    }
-
-    fn directory(&mut self, name: &str) {
-        self.add(EntryType::Directory, name, 0o755, (0, 0), b"");
-    }
-
-    fn file(&mut self, name: &str, content: &str) {
-        self.add(EntryType::Regular, name, 0o644, (0, 0), content.as_bytes());
-    }
-
-    fn link(&mut self, kind: EntryType, name: &str, target: &str) {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(0o777);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(1_500_000_000);
-        header.set_size(0);
-        header.set_link_name(target).unwrap();
-        header.set_path(name).unwrap();
-        header.set_cksum();
-        self.0.append(&header, std::io::empty()).unwrap();
-    }
-
-    fn finish(self) -> Vec<u8> {
-        self.0.into_inner().unwrap()
-    }
-}
+use support::archives::{Writer, files, listing, told};
+use support::{Place, Who, everybody};
+use tar::EntryType;
 
 /// An attribute with a line feed in it, as that of a file with capabilities may have.
 const CAPABILITY: [u8; 20] = *b"\x01\0\0\x02\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -82,7 +32,7 @@ fn rootfs() -> Vec<u8> {
     writer.link(EntryType::Link, "usr/bin/sudoedit", "./usr/bin/sudo");
     writer.add(EntryType::Char, "./dev/null", 0o666, (0, 0), b"");
     let record: (&str, &[u8]) = ("SCHILY.xattr.user.note", &CAPABILITY);
-    writer.0.append_pax_extensions([record]).unwrap();
+    writer.records(&[record]);
     writer.file("./etc/noted", "noted\n");
     writer.finish()
 }
@@ -133,39 +83,6 @@ fn an_archive_becomes_an_image_with_its_owners_modes_links_devices_and_attribute
         assert!(layer.contains(&format!("{noted:?}")), "{layer}");
         place.assert_clean();
     }
-}
-
-/// Name, mode and owners of everything in layer 0, as it is stored.
-fn listing(place: &Place) -> String {
-    use flatimage_layer::{Layer, ROOT};
-    let offset: u64 = {
-        let mut command = place.image(&["fim-exec", "true"]);
-        command.env("FIM_MAIN_OFFSET", "1");
-        Ran::of(command).out.trim().parse().unwrap()
-    };
-    let file = fs::File::open(&place.image).unwrap();
-    let length = file.metadata().unwrap().len() - offset;
-    let layer = Layer::open(std::sync::Arc::new(file), offset, length).unwrap();
-    let mut lines = String::new();
-    let mut open = vec![(String::new(), ROOT)];
-    while let Some((path, directory)) = open.pop() {
-        for (_, entry) in layer.entries(directory, 0) {
-            let name = format!("{path}{}", String::from_utf8_lossy(&entry.name));
-            let found = layer.attributes(entry.inode).unwrap();
-            let attributes: Vec<_> = layer.xattrs(entry.inode).collect();
-            if !attributes.is_empty() {
-                lines += &format!("{name} {attributes:?}\n");
-            }
-            lines += &format!(
-                "{name} {:o} {} {}\n",
-                found.mode & 0o7777,
-                found.uid,
-                found.gid
-            );
-            open.push((name + "/", entry.inode));
-        }
-    }
-    lines
 }
 
 #[test]
@@ -232,27 +149,6 @@ fn an_archive_that_is_damaged_or_not_the_one_that_is_meant_makes_no_image() {
         files(&dist),
         ["sample.flatimage", "sample.flatimage.sha256sum"]
     );
-}
-
-fn files(dir: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return Vec::new();
-    };
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
-}
-
-/// An error and its causes.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[test]

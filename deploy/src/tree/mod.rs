@@ -14,7 +14,7 @@ use flatimage_layer::{Node, NodeKind};
 
 pub(crate) use add::add;
 pub(crate) use spool::Spool;
-pub(crate) use unpack::unpack;
+pub(crate) use unpack::{node, unpack};
 
 /// As many links are followed as the kernel follows (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
@@ -82,50 +82,98 @@ impl Tree {
 
     /// Where `name` is. Directories above it that are missing are made; a link in its last part is not followed.
     pub(crate) fn place(&mut self, name: &[u8]) -> Result<Place, TreeError> {
-        let parts = parts(name)?;
-        let Some((last, above)) = parts.split_last() else {
-            return Ok(Place::Root);
-        };
-        let directory = self.directory(above, name)?;
-        Ok(Place::In(directory, last.to_vec()))
+        Ok(self.resolve(name)?.1)
     }
 
-    /// The directory that `above` leads to, from the root.
-    fn directory(&mut self, above: &[&[u8]], name: &[u8]) -> Result<usize, TreeError> {
+    /// Where `name` is, and the names of the directories that lead there from the root, without links.
+    pub(crate) fn resolve(&mut self, name: &[u8]) -> Result<(Vec<Vec<u8>>, Place), TreeError> {
+        let parts = parts(name)?;
+        let Some((last, above)) = parts.split_last() else {
+            return Ok((Vec::new(), Place::Root));
+        };
+        let passed = self.walk(above, name)?;
+        let directory = passed.last().map_or(ROOT, |(_, index)| *index);
+        let names = passed.into_iter().map(|(name, _)| name).collect();
+        Ok((names, Place::In(directory, last.to_vec())))
+    }
+
+    /// The directories that `above` leads through, without links.
+    fn walk(&mut self, above: &[&[u8]], name: &[u8]) -> Result<Vec<(Vec<u8>, usize)>, TreeError> {
         let mut pending: Vec<Vec<u8>> = above.iter().rev().map(|part| part.to_vec()).collect();
-        let mut passed = vec![ROOT];
+        let mut passed: Vec<(Vec<u8>, usize)> = Vec::new();
         let mut links = 0;
         while let Some(part) = pending.pop() {
-            let here = passed[passed.len() - 1];
             if part.is_empty() || part == b"." {
                 continue;
             }
             if part == b".." {
                 // Only the target of a link has it.
-                passed.truncate((passed.len() - 1).max(1));
+                passed.pop();
                 continue;
             }
-            let place = Place::In(here, part);
+            let here = passed.last().map_or(ROOT, |(_, index)| *index);
+            let place = Place::In(here, part.clone());
             let next = match self.at(&place) {
                 Some(next) => next,
                 None => self.put(&place, directory()),
             };
             match &self.nodes[next].kind {
-                NodeKind::Directory(_) => passed.push(next),
+                NodeKind::Directory(_) => passed.push((part, next)),
                 NodeKind::Symlink(target) => {
                     links += 1;
                     if links > MOST_LINKS {
                         return Err(TreeError::Links(told(name)));
                     }
                     if target.starts_with(b"/") {
-                        passed.truncate(1);
+                        passed.clear();
                     }
                     pending.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
                 }
                 _ => return Err(TreeError::NotADirectory(told(name))),
             }
         }
-        Ok(passed[passed.len() - 1])
+        Ok(passed)
+    }
+
+    /// What `name` leads to, through links also in its last part.
+    pub(crate) fn find(&mut self, name: &[u8]) -> Option<&Node> {
+        let mut name = name.to_vec();
+        for _ in 0..MOST_LINKS {
+            let (above, place) = self.resolve(&name).ok()?;
+            let found = self.at(&place)?;
+            let NodeKind::Symlink(target) = &self.nodes[found].kind else {
+                return Some(&self.nodes[found]);
+            };
+            let mut parts = if target.starts_with(b"/") {
+                vec![]
+            } else {
+                above
+            };
+            for part in target.split(|byte| *byte == b'/') {
+                match part {
+                    b".." => drop(parts.pop()),
+                    part => parts.push(part.to_vec()),
+                }
+            }
+            name = parts.join(&b'/');
+        }
+        None
+    }
+
+    /// Removes what is at a place. The root stays.
+    pub(crate) fn remove(&mut self, place: &Place) {
+        if let Place::In(directory, name) = place
+            && let NodeKind::Directory(entries) = &mut self.nodes[*directory].kind
+        {
+            entries.remove(name);
+        }
+    }
+
+    /// Removes everything in a directory.
+    pub(crate) fn clear(&mut self, index: usize) {
+        if let NodeKind::Directory(entries) = &mut self.nodes[index].kind {
+            entries.clear();
+        }
     }
 
     /// Puts something at a place, instead of what is there. A directory keeps the entries of one that is there.
@@ -163,11 +211,8 @@ impl Tree {
     /// What the hard link `name` leads to.
     pub(crate) fn target(&mut self, name: &[u8], target: &[u8]) -> Result<usize, TreeError> {
         let missing = || TreeError::Missing(told(name), told(target));
-        let parts = parts(target)?;
-        let (last, above) = parts.split_last().ok_or_else(missing)?;
-        let directory = self.directory(above, target)?;
-        let found = self.at(&Place::In(directory, last.to_vec()));
-        let found = found.ok_or_else(missing)?;
+        let place = self.place(target)?;
+        let found = self.at(&place).ok_or_else(missing)?;
         match self.entries(found) {
             Some(_) => Err(TreeError::Directory(told(name))),
             None => Ok(found),
@@ -199,7 +244,7 @@ fn parts(name: &[u8]) -> Result<Vec<&[u8]>, TreeError> {
     }
 }
 
-fn told(name: &[u8]) -> String {
+pub(crate) fn told(name: &[u8]) -> String {
     name.escape_ascii().to_string()
 }
 

@@ -96,9 +96,18 @@ pub(crate) fn node<R: Read>(
         uid: member.uid,
         gid: member.gid,
         mtime: member.mtime,
-        xattrs: member.xattrs,
+        xattrs: kept(member.xattrs),
         kind,
     })
+}
+
+/// Those of the attributes that say something about a file. Those of overlayfs would say something about layers below it,
+/// which is not for an archive to say.
+fn kept(xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let of_overlay =
+        |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+    let kept = xattrs.into_iter().filter(|(name, _)| !of_overlay(name));
+    kept.collect()
 }
 
 /// A name after its first `strip` parts; none when it has no more. The name that is the root itself stays.

@@ -1,6 +1,7 @@
 //! Real images for tests: built by deploy, run as the people who would run them.
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
+pub mod archives;
 pub mod chance;
 pub mod changes;
 pub mod chapter;
