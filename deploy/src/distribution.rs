@@ -40,6 +40,8 @@ pub enum Root {
     Directory,
     /// What is in a tar archive.
     Tarball(Tarball),
+    /// What `mmdebstrap` of the host makes of packages.
+    Mmdebstrap(Mmdebstrap),
     /// What is in an image of other container programs: an OCI image layout, or what `docker save` writes.
     Oci,
 }
@@ -48,9 +50,52 @@ pub enum Root {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tarball {
+    /// Where the archives are: the address that the paths of `files` begin with. `--mirror` names another one.
+    pub mirror: Option<String>,
+    /// The archive for each machine, by the names that Rust has for them: `x86_64`, `aarch64`. Without any the archive is
+    /// named on the command line.
+    #[serde(default)]
+    pub files: BTreeMap<String, Remote>,
     /// How many parts of each name are left out. Members with no more than so many are left out whole.
     #[serde(default)]
     pub strip: usize,
+}
+
+/// A file on a mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remote {
+    /// Where it is below the mirror's address.
+    pub path: String,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// A root filesystem of packages of Debian or a derivative.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mmdebstrap {
+    /// The release. `--suite` names another one.
+    pub suite: String,
+    /// The set of packages to begin with, in the words of `mmdebstrap`.
+    #[serde(default = "minbase")]
+    pub variant: String,
+    /// Parts of the archive.
+    #[serde(default = "main")]
+    pub components: Vec<String>,
+    /// Packages beside those. `--include` names more.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// The mirror instead of Debian's. `--mirror` names another one.
+    pub mirror: Option<String>,
+}
+
+fn minbase() -> String {
+    "minbase".to_owned()
+}
+
+fn main() -> Vec<String> {
+    vec!["main".to_owned()]
 }
 
 /// What is put into a root filesystem, by absolute paths. It takes the place of what is there, except that directories
@@ -167,7 +212,7 @@ mod tests {
     fn an_unknown_name_is_answered_with_those_there_are() {
         for name in ["bluprint", "../distributions/blueprint"] {
             let error = Distribution::load(&places(), name).unwrap_err().to_string();
-            assert!(error.contains("there are blueprint, "), "{error}");
+            assert!(error.contains("blueprint, debian, directory"), "{error}");
         }
     }
 }

@@ -8,9 +8,11 @@
 mod archive;
 mod compile;
 mod digest;
+mod fetch;
 mod file;
 mod layer;
 mod linked;
+mod mmdebstrap;
 mod oci;
 mod output;
 mod reserved;
@@ -30,8 +32,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use compile::CompileError;
+pub use fetch::FetchError;
 pub use file::FileError;
 pub use layer::LayerError;
+pub use mmdebstrap::MmdebstrapError;
 pub use output::OutputError;
 pub use report::{Report, Stage};
 pub use reserved::{DEFAULT_SIZE as DEFAULT_RESERVED_SIZE, ReservedError};
@@ -40,6 +44,7 @@ pub use source::SourceError;
 
 use distribution::Distribution;
 use layer::Layers;
+use mmdebstrap::Wishes;
 use settings::Settings;
 use source::{Given, Source};
 
@@ -55,6 +60,14 @@ pub struct Options {
     pub source: Option<PathBuf>,
     /// SHA-256 that `source` must have, in hexadecimal, when it is a file.
     pub sha256: Option<String>,
+    /// Address of the mirror instead of that of the distribution.
+    pub mirror: Option<String>,
+    /// Release of the distribution, where it has several.
+    pub suite: Option<String>,
+    /// Packages beside those of the distribution.
+    pub include: Vec<String>,
+    /// Whether packages are fetched again that were fetched before.
+    pub refresh: bool,
     /// Which image of `source` is meant, when it has several.
     pub tag: Option<String>,
     /// Name of the image; the distribution's, or that of `source`, when none.
@@ -81,6 +94,10 @@ impl Options {
             distribution: distribution.into(),
             source: None,
             sha256: None,
+            mirror: None,
+            suite: None,
+            include: Vec::new(),
+            refresh: false,
             tag: None,
             name: None,
             distributions: None,
@@ -104,6 +121,12 @@ impl Options {
             path: self.source.as_deref(),
             sha256: self.sha256.as_deref(),
             tag: self.tag.as_deref(),
+            wishes: Wishes {
+                suite: self.suite.as_deref(),
+                mirror: self.mirror.as_deref(),
+                include: &self.include,
+                refresh: self.refresh,
+            },
         }
     }
 

@@ -29,6 +29,18 @@ struct Arguments {
     /// Name of the image [default: that of the distribution, or of SOURCE]
     #[arg(long)]
     name: Option<String>,
+    /// Address that is used instead of that of the distribution's mirror
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Release of the distribution [debian]
+    #[arg(long)]
+    suite: Option<String>,
+    /// Packages beside those of the distribution, separated by commas [debian]
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    include: Vec<String>,
+    /// Fetch packages again that were fetched before [debian]
+    #[arg(long)]
+    refresh: bool,
     /// Which image is meant, where SOURCE has several
     #[arg(long, value_name = "NAME")]
     tag: Option<String>,
@@ -106,6 +118,10 @@ fn options(arguments: Arguments) -> Options {
     Options {
         source: arguments.source.or(arguments.from),
         sha256: arguments.sha256,
+        mirror: arguments.mirror,
+        suite: arguments.suite,
+        include: arguments.include,
+        refresh: arguments.refresh,
         tag: arguments.tag,
         name: arguments.name,
         distributions: arguments.distributions,

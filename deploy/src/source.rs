@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::archive::{Archive, decompressed};
 use crate::digest::{self, Inputs, Sum};
 use crate::distribution::{Additions, Distribution, Root, Tarball};
+use crate::fetch::{self, Client, FetchError, Wanted};
 use crate::file::{self, FileError, failed};
+use crate::mmdebstrap::{self, MmdebstrapError, Wishes};
 use crate::oci::{Execution, Image, User};
 use crate::tree::{self, Spool, Tree};
 
@@ -66,6 +68,28 @@ pub enum SourceError {
         /// What is wrong.
         source: io::Error,
     },
+    /// It could not be downloaded.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It could not be made of packages.
+    #[error(transparent)]
+    Mmdebstrap(#[from] MmdebstrapError),
+    /// There is no archive for this machine.
+    #[error("`{distribution}` has no archive for `{arch}`; give one with `--from`")]
+    Machine {
+        /// Name of the distribution.
+        distribution: String,
+        /// This machine.
+        arch: &'static str,
+    },
+    /// An option that would be passed over.
+    #[error("`{distribution}` takes no `{option}`; leave it out")]
+    Option {
+        /// Name of the distribution.
+        distribution: String,
+        /// The option.
+        option: &'static str,
+    },
     /// The archive cannot be read.
     #[error("cannot read the archive `{}`", path.display())]
     Archive {
@@ -85,8 +109,8 @@ pub(crate) enum Source {
     Empty,
     /// A directory of this host.
     Directory(PathBuf),
-    /// An archive.
-    Archive(Opened, Tarball),
+    /// An archive, and how many parts of each name are left out.
+    Archive(Opened, usize),
     /// An image of other container programs.
     Image(Box<Image>),
 }
@@ -94,6 +118,8 @@ pub(crate) enum Source {
 /// A file whose sum is known.
 pub(crate) struct Opened {
     path: PathBuf,
+    /// What it is called, when that is not its name on this host.
+    name: Option<String>,
     file: File,
     sum: Sum,
     size: u64,
@@ -123,31 +149,92 @@ pub(crate) struct Given<'a> {
     pub(crate) sha256: Option<&'a str>,
     /// Which image, where there are several.
     pub(crate) tag: Option<&'a str>,
+    /// What packages the root filesystem is made of, and from where anything is downloaded.
+    pub(crate) wishes: Wishes<'a>,
 }
 
 /// Checks that a distribution is given what it is made from, and nothing that it would pass over. Reads nothing.
 pub(crate) fn check(distribution: &Distribution, given: Given) -> Result<(), SourceError> {
+    given.sha256.map(sum).transpose()?;
+    check_options(&distribution.root, given)?;
     let missing = |wanted| SourceError::Missing {
         distribution: given.name.to_owned(),
         wanted,
     };
-    given.sha256.map(sum).transpose()?;
     match (&distribution.root, given.path) {
-        (Root::Empty, None) => Ok(()),
+        (Root::Empty, None) | (Root::Mmdebstrap(_), None) => Ok(()),
         (Root::Empty, Some(_)) => Err(SourceError::Surplus(given.name.to_owned())),
         (Root::Directory, None) => Err(missing("a directory")),
         (Root::Directory, Some(dir)) if dir.is_dir() => Ok(()),
         (Root::Directory, Some(dir)) => Err(SourceError::NotADirectory(dir.to_owned())),
-        (Root::Tarball(_), None) => Err(missing("a tar archive")),
-        (Root::Tarball(_), Some(path)) if path.is_dir() => Err(SourceError::NotAFile {
-            path: path.to_owned(),
-            wanted: "the archive that holds the root filesystem",
-        }),
-        (Root::Tarball(_), Some(_)) => Ok(()),
+        (Root::Tarball(tarball), None) if tarball.files.is_empty() => Err(missing("a tar archive")),
+        (Root::Tarball(tarball), None) => remote(tarball, given).map(drop),
+        (Root::Tarball(_) | Root::Mmdebstrap(_), Some(path)) if path.is_dir() => {
+            Err(SourceError::NotAFile {
+                path: path.to_owned(),
+                wanted: "the archive that holds the root filesystem",
+            })
+        }
+        (Root::Tarball(_) | Root::Mmdebstrap(_), Some(_)) => Ok(()),
         (Root::Oci, None) => Err(missing(
             "an OCI image layout or the archive of `docker save`",
         )),
         (Root::Oci, Some(_)) => Ok(()),
+    }
+}
+
+/// Refuses options that mean nothing for a root filesystem of this kind.
+fn check_options(root: &Root, given: Given) -> Result<(), SourceError> {
+    let wishes = given.wishes;
+    let from_packages = matches!(root, Root::Mmdebstrap(_)) && given.path.is_none();
+    let downloads = matches!(root, Root::Tarball(tarball) if !tarball.files.is_empty());
+    let means = [
+        ("--suite", wishes.suite.is_some(), from_packages),
+        ("--include", !wishes.include.is_empty(), from_packages),
+        ("--refresh", wishes.refresh, from_packages),
+        (
+            "--mirror",
+            wishes.mirror.is_some(),
+            from_packages || (downloads && given.path.is_none()),
+        ),
+        ("--tag", given.tag.is_some(), *root == Root::Oci),
+        (
+            "--sha256",
+            given.sha256.is_some(),
+            given.path.is_some_and(|path| !path.is_dir()),
+        ),
+    ];
+    match means
+        .iter()
+        .find(|(_, is_given, means)| *is_given && !means)
+    {
+        Some((option, ..)) => Err(SourceError::Option {
+            distribution: given.name.to_owned(),
+            option,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The archive for this machine: its address and its sum.
+fn remote(tarball: &Tarball, given: Given) -> Result<(String, Sum), SourceError> {
+    let arch = std::env::consts::ARCH;
+    let found = tarball.files.get(arch);
+    let found = found.ok_or_else(|| SourceError::Machine {
+        distribution: given.name.to_owned(),
+        arch,
+    })?;
+    let mirror = given.wishes.mirror.or(tarball.mirror.as_deref());
+    let mirror = mirror.unwrap_or_default().trim_end_matches('/');
+    Ok((format!("{mirror}/{}", found.path), sum(&found.sha256)?))
+}
+
+/// The sum that an archive of this host must have: the one given, or that of the archive that it stands for.
+fn expected(tarball: &Tarball, given: Given) -> Result<Option<Sum>, SourceError> {
+    match (given.sha256, tarball.files.is_empty()) {
+        (Some(hex), _) => sum(hex).map(Some),
+        (None, true) => Ok(None),
+        (None, false) => remote(tarball, given).map(|(_, sum)| Some(sum)),
     }
 }
 
@@ -164,12 +251,27 @@ impl Source {
             (Root::Directory, Some(path)) => Ok(Source::Directory(path.to_owned())),
             (Root::Tarball(tarball), Some(path)) => {
                 let opened = Opened::new(path, progress)?;
-                opened.expect(given.sha256)?;
-                Ok(Source::Archive(opened, tarball.clone()))
+                opened.expect(expected(tarball, given)?)?;
+                Ok(Source::Archive(opened, tarball.strip))
+            }
+            (Root::Tarball(tarball), None) => {
+                let (url, sum) = remote(tarball, given)?;
+                let opened = download(&url, &sum, cache, progress)?;
+                Ok(Source::Archive(opened, tarball.strip))
+            }
+            (Root::Mmdebstrap(_), Some(path)) => {
+                let opened = Opened::new(path, progress)?;
+                opened.expect(given.sha256.map(sum).transpose()?)?;
+                Ok(Source::Archive(opened, 0))
+            }
+            (Root::Mmdebstrap(packages), None) => {
+                let kept = cache.join("mmdebstrap");
+                let (path, _) = mmdebstrap::make(&kept, given.name, packages, given.wishes)?;
+                Ok(Source::Archive(Opened::new(&path, progress)?, 0))
             }
             (Root::Oci, Some(path)) => {
                 if let Some(expected) = given.sha256 {
-                    Opened::new(path, progress)?.expect(Some(expected))?;
+                    Opened::new(path, progress)?.expect(Some(sum(expected)?))?;
                 }
                 let image = Image::open(path, given.tag, cache, progress);
                 let image = image.map_err(|source| SourceError::Image {
@@ -190,10 +292,10 @@ impl Source {
                 inputs.add("directory");
                 add_directory(path, inputs)?;
             }
-            Source::Archive(opened, tarball) => {
+            Source::Archive(opened, strip) => {
                 inputs.add("archive");
                 inputs.add(opened.sum);
-                inputs.add((tarball.strip as u64).to_le_bytes());
+                inputs.add((*strip as u64).to_le_bytes());
             }
             Source::Image(image) => {
                 inputs.add("image");
@@ -237,8 +339,8 @@ impl Source {
         match self {
             Source::Directory(path) => return Ok(Contents::Directory(path.clone())),
             Source::Empty => trees.push(Tree::new()),
-            Source::Archive(opened, tarball) => {
-                let tree = read_archive(opened, tarball, &mut spool, warn, progress);
+            Source::Archive(opened, strip) => {
+                let tree = read_archive(opened, *strip, &mut spool, warn, progress);
                 let failed = |source| SourceError::Archive {
                     path: opened.path.clone(),
                     source,
@@ -269,6 +371,34 @@ impl Source {
     }
 }
 
+/// Downloads an archive, unless it was. What was kept and is no longer what it was is downloaded again.
+fn download(
+    url: &str,
+    sum: &Sum,
+    cache: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Opened, SourceError> {
+    let kept = cache.join("downloads");
+    let client = Client::new();
+    let mut opened = None;
+    for _ in 0..2 {
+        let path = fetch::fetch(&kept, Wanted { url, sum }, &client, progress)?;
+        let mut found = Opened::new(&path, progress)?;
+        if found.sum == *sum {
+            found.name = Some(fetch::name(url));
+            return Ok(found);
+        }
+        file::remove(&path)?;
+        opened = Some(found);
+    }
+    let found = opened.map_or([0; 32], |opened| opened.sum);
+    Err(SourceError::Sum {
+        path: kept,
+        expected: digest::hex(sum),
+        found: digest::hex(&found),
+    })
+}
+
 fn spool(cache: &Path) -> Result<Spool, FileError> {
     Spool::new(cache).map_err(failed("write into", cache))
 }
@@ -288,6 +418,7 @@ impl Opened {
         file.rewind().map_err(failed("read", path))?;
         Ok(Opened {
             path: path.to_owned(),
+            name: None,
             file,
             sum,
             size,
@@ -295,11 +426,11 @@ impl Opened {
     }
 
     /// Refuses another file than the one with this sum.
-    fn expect(&self, expected: Option<&str>) -> Result<(), SourceError> {
+    fn expect(&self, expected: Option<Sum>) -> Result<(), SourceError> {
         match expected {
-            Some(expected) if sum(expected)? != self.sum => Err(SourceError::Sum {
+            Some(expected) if expected != self.sum => Err(SourceError::Sum {
                 path: self.path.clone(),
-                expected: expected.to_ascii_lowercase(),
+                expected: digest::hex(&expected),
                 found: digest::hex(&self.sum),
             }),
             _ => Ok(()),
@@ -308,13 +439,15 @@ impl Opened {
 
     fn told(&self) -> String {
         let sum = digest::hex(&self.sum);
-        format!("{} (sha256 {}…)", self.path.display(), &sum[..12])
+        let path = self.path.display().to_string();
+        let name = self.name.as_ref().unwrap_or(&path);
+        format!("{name} (sha256 {}…)", &sum[..12])
     }
 }
 
 fn read_archive(
     opened: &mut Opened,
-    tarball: &Tarball,
+    strip: usize,
     spool: &mut Spool,
     warn: &mut dyn FnMut(String),
     progress: &mut dyn FnMut(u64, u64),
@@ -326,7 +459,7 @@ fn read_archive(
         progress,
     };
     let mut archive = Archive::new(decompressed(watched)?);
-    let unpacked = tree::unpack(&mut archive, tarball.strip, spool)?;
+    let unpacked = tree::unpack(&mut archive, strip, spool)?;
     if unpacked.acls > 0 {
         warn(format!(
             "the access control lists of {} files in `{}` are left out",
@@ -452,6 +585,7 @@ mod tests {
                 path,
                 sha256: None,
                 tag: None,
+                wishes: Wishes::default(),
             };
             check(&distribution.unwrap(), given)
         };

@@ -3,10 +3,11 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deploy::{Built, Error, Options};
-use support::archives::{Writer, files, listing, told};
+use support::archives::{Writer, files, hex, listing, told};
+use support::mirror::{self, Mirror};
 use support::{Place, Who, everybody};
 use tar::EntryType;
 
@@ -183,4 +184,136 @@ fn a_distribution_is_added_by_a_file_alone() {
         );
         place.assert_clean();
     }
+}
+
+/// What no earlier run of the tests has downloaded: that would be kept.
+fn unique(place: &Place) -> String {
+    format!("{} {}\n", place.path().display(), std::process::id())
+}
+
+/// A distribution of deploy with the sum of another archive, and a mirror that has that archive.
+fn on_a_mirror(place: &Place, name: &str, archive: Vec<u8>) -> (PathBuf, Mirror) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/distributions");
+    let text = fs::read_to_string(shipped.join(format!("{name}.yaml"))).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let machine = format!("{}:", std::env::consts::ARCH);
+    let at = lines
+        .iter()
+        .position(|line| line.trim() == machine)
+        .unwrap();
+    let path = lines[at + 1]
+        .trim()
+        .strip_prefix("path: ")
+        .unwrap()
+        .to_owned();
+    lines[at + 2] = format!("        sha256: {}", hex(&archive));
+    let dir = place.path().join("distributions");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join(format!("{name}.yaml")), lines.join("\n")).unwrap();
+    (dir, mirror::serve(vec![(path, archive)]))
+}
+
+fn options(place: &Place, name: &str, distributions: PathBuf, mirror: &str) -> Options {
+    Options {
+        distributions: Some(distributions),
+        mirror: Some(mirror.to_owned()),
+        name: Some(format!("{name}-of-a-test")),
+        out: place.path().join("dist"),
+        level: 1,
+        ..Options::new(name)
+    }
+}
+
+#[test]
+fn alpine_is_downloaded_checked_and_kept() {
+    use std::io::Write;
+    let place = Place::blueprint(Who::Caller);
+    let mut writer = Writer::new();
+    for name in ["./", "./etc/", "./etc/apk/"] {
+        writer.directory(name);
+    }
+    writer.file("./etc/alpine-release", "3.23.2\n");
+    writer.file("./etc/of", &unique(&place));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&writer.finish()).unwrap();
+    let (dir, mirror) = on_a_mirror(&place, "alpine", gzip.finish().unwrap());
+    let mut options = options(&place, "alpine", dir, &mirror.url);
+    let built = deploy::build(&options, &mut ()).unwrap();
+    assert_eq!(mirror.asked.try_iter().count(), 1);
+    // What is kept is enough.
+    options.mirror = Some("http://127.0.0.1:9/nobody".to_owned());
+    assert_eq!(deploy::build(&options, &mut ()).unwrap(), built);
+    for who in everybody() {
+        let place = Place::with(who, &built.image);
+        assert_eq!(
+            place.shell("cat /etc/alpine-release; echo $CHARSET"),
+            "3.23.2\nUTF-8\n"
+        );
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn arch_has_its_packages_set_up() {
+    let place = Place::blueprint(Who::Caller);
+    let mut writer = Writer::new();
+    writer.file("pkglist.x86_64.txt", &unique(&place));
+    for name in [
+        "root.x86_64/",
+        "root.x86_64/etc/",
+        "root.x86_64/etc/pacman.d/",
+    ] {
+        writer.directory(name);
+    }
+    writer.file("root.x86_64/etc/pacman.conf", "as it came\n");
+    writer.file("root.x86_64/etc/arch-release", "");
+    let archive = zstd::encode_all(&writer.finish()[..], 1).unwrap();
+    let (dir, mirror) = on_a_mirror(&place, "arch", archive);
+    let options = options(&place, "arch", dir, &mirror.url);
+    let built = deploy::build(&options, &mut ()).unwrap();
+    for who in everybody() {
+        let place = Place::with(who, &built.image);
+        let found = place.shell("busybox ls -a / /etc; busybox cat /etc/pacman.conf");
+        let has = |line: &str| found.lines().any(|found| found == line);
+        assert!(has("arch-release") && has("[multilib]"), "{found}");
+        assert!(!has("pkglist.x86_64.txt") && !has("root.x86_64"), "{found}");
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn a_mirror_that_has_another_archive_or_none_makes_no_image() {
+    let place = Place::blueprint(Who::Caller);
+    let meant = unique(&place).into_bytes();
+    let (dir, mirror) = on_a_mirror(&place, "alpine", meant.clone());
+    let mut options = options(&place, "alpine", dir.clone(), &mirror.url);
+    options.name = Some("never".to_owned());
+    // It has the sum and is no archive.
+    let error = told(&deploy::build(&options, &mut ()).unwrap_err());
+    assert!(error.contains("cut off"), "{error}");
+    let asked = mirror.asked.recv().unwrap();
+    let name = asked.trim_start_matches("/mirror/").to_owned();
+    let file = dir.join("alpine.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(&hex(&meant), &hex(b"other"))).unwrap();
+    let lies = mirror::serve(vec![(name, b"a lie".to_vec())]);
+    options.mirror = Some(lies.url.clone());
+    let error = told(&deploy::build(&options, &mut ()).unwrap_err());
+    assert!(
+        error.contains("has the SHA-256") && error.contains("`--from`"),
+        "{error}"
+    );
+    let empty = mirror::serve(Vec::new());
+    options.mirror = Some(empty.url.clone());
+    let error = told(&deploy::build(&options, &mut ()).unwrap_err());
+    assert!(error.contains("404") && !error.contains('\n'), "{error}");
+    // By hand: the file must be the one that is meant, unless one says otherwise.
+    let by_hand = place.path().join("by-hand.tar.gz");
+    fs::write(&by_hand, rootfs()).unwrap();
+    (options.source, options.mirror) = (Some(by_hand), None);
+    let error = told(&deploy::build(&options, &mut ()).unwrap_err());
+    assert!(error.contains("has the SHA-256"), "{error}");
+    assert_eq!(files(&place.path().join("dist")), Vec::<String>::new());
+    options.sha256 = Some(hex(&rootfs()));
+    deploy::build(&options, &mut ()).unwrap();
 }

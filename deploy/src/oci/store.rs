@@ -43,7 +43,7 @@ impl Store {
 
     /// A file, if it is there.
     pub(super) fn file(&mut self, name: &str) -> io::Result<Option<Box<dyn ReadSeek>>> {
-        let leads_out = |part| part == ".." || part == "";
+        let leads_out = |part: &str| part == ".." || part.is_empty();
         if name.split('/').any(leads_out) {
             return Err(invalid(&format!("`{name}` leads out of the image")));
         }

@@ -6,6 +6,7 @@ pub mod chance;
 pub mod changes;
 pub mod chapter;
 pub mod layers;
+pub mod mirror;
 pub mod prepared;
 pub mod running;
 pub mod screen;
