@@ -8,12 +8,14 @@
 mod archive;
 mod compile;
 mod digest;
+mod error;
 mod fetch;
 mod file;
 mod layer;
 mod linked;
 mod mmdebstrap;
 mod oci;
+mod options;
 mod output;
 mod reserved;
 mod settings;
@@ -32,10 +34,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use compile::CompileError;
+pub use error::Error;
 pub use fetch::FetchError;
 pub use file::FileError;
 pub use layer::LayerError;
 pub use mmdebstrap::MmdebstrapError;
+pub use options::Options;
 pub use output::OutputError;
 pub use report::{Report, Stage};
 pub use reserved::{DEFAULT_SIZE as DEFAULT_RESERVED_SIZE, ReservedError};
@@ -44,111 +48,11 @@ pub use source::SourceError;
 
 use distribution::Distribution;
 use layer::Layers;
-use mmdebstrap::Wishes;
 use settings::Settings;
-use source::{Given, Source};
+use source::Source;
 
 /// Compression level of layers unless another one is asked for.
 pub const DEFAULT_LEVEL: u8 = 7;
-
-/// What to build.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Name of the distribution: a file of `deploy/distributions/` without its extension.
-    pub distribution: String,
-    /// What the distribution is made from, when it takes something.
-    pub source: Option<PathBuf>,
-    /// SHA-256 that `source` must have, in hexadecimal, when it is a file.
-    pub sha256: Option<String>,
-    /// Address of the mirror instead of that of the distribution.
-    pub mirror: Option<String>,
-    /// Release of the distribution, where it has several.
-    pub suite: Option<String>,
-    /// Packages beside those of the distribution.
-    pub include: Vec<String>,
-    /// Whether packages are fetched again that were fetched before.
-    pub refresh: bool,
-    /// Which image of `source` is meant, when it has several.
-    pub tag: Option<String>,
-    /// Name of the image; the distribution's, or that of `source`, when none.
-    pub name: Option<String>,
-    /// Where distributions are looked for first.
-    pub distributions: Option<PathBuf>,
-    /// Where static `bash` and `busybox` are looked for first.
-    pub tools: Option<PathBuf>,
-    /// Size of the reserved space in bytes.
-    pub reserved_size: u64,
-    /// Where the image is written.
-    pub out: PathBuf,
-    /// Compression level of the layer, 0 (fast) to 9 (small).
-    pub level: u8,
-    /// The workspace that the runtime is compiled from: that of this program, or one with the same declaration.
-    pub workspace: PathBuf,
-}
-
-impl Options {
-    /// The defaults for a distribution, with the workspace that this program was compiled from.
-    pub fn new(distribution: impl Into<String>) -> Options {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Options {
-            distribution: distribution.into(),
-            source: None,
-            sha256: None,
-            mirror: None,
-            suite: None,
-            include: Vec::new(),
-            refresh: false,
-            tag: None,
-            name: None,
-            distributions: None,
-            tools: None,
-            reserved_size: DEFAULT_RESERVED_SIZE,
-            out: "dist".into(),
-            level: DEFAULT_LEVEL,
-            workspace: manifest.parent().unwrap_or(manifest).to_owned(),
-        }
-    }
-
-    /// Where distributions are looked for, in this order.
-    fn places(&self) -> Vec<PathBuf> {
-        let own = self.workspace.join("deploy/distributions");
-        self.distributions.iter().cloned().chain([own]).collect()
-    }
-
-    fn given(&self) -> Given<'_> {
-        Given {
-            name: &self.distribution,
-            path: self.source.as_deref(),
-            sha256: self.sha256.as_deref(),
-            tag: self.tag.as_deref(),
-            wishes: Wishes {
-                suite: self.suite.as_deref(),
-                mirror: self.mirror.as_deref(),
-                include: &self.include,
-                refresh: self.refresh,
-            },
-        }
-    }
-
-    fn image_name(&self) -> Result<String, Error> {
-        let of_source = || {
-            let name = self.source.as_ref()?.file_name()?.to_string_lossy();
-            Some(without_ending(&name).to_owned())
-        };
-        let name = self.name.clone().or_else(of_source);
-        let name = name.unwrap_or_else(|| self.distribution.clone());
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
-        let first = name
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric());
-        if first && name.bytes().all(plain) {
-            Ok(name)
-        } else {
-            Err(Error::Name(name))
-        }
-    }
-}
 
 /// What was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,51 +67,6 @@ pub struct Built {
     pub size: u64,
 }
 
-/// Why nothing was built.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file could not be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The name cannot be that of an image.
-    #[error(
-        "`{0}` cannot name an image; give letters, digits and `.`, `_`, `+`, `-` with `--name`, a letter or digit first"
-    )]
-    Name(String),
-    /// There is no such compression level.
-    #[error("there is no compression level {0}; give 0 (fast) to 9 (small)")]
-    Level(u8),
-    /// The distribution is not known.
-    #[error(transparent)]
-    Distribution(#[from] distribution::DistributionError),
-    /// The tools could not be gathered.
-    #[error(transparent)]
-    Tools(#[from] tools::ToolsError),
-    /// The runtime could not be compiled.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    /// There is nothing to make layers from.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A setting of the distribution is none.
-    #[error("the distribution `{distribution}` is wrong")]
-    Setting {
-        /// Name of the distribution.
-        distribution: String,
-        /// What is wrong.
-        source: SettingError,
-    },
-    /// Layers could not be made.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// The reserved space cannot be as large as asked.
-    #[error(transparent)]
-    Reserved(#[from] ReservedError),
-    /// The image could not be put together.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-}
-
 /// Builds an image and its checksum.
 ///
 /// Builds that share a target directory wait for one another.
@@ -215,22 +74,15 @@ pub enum Error {
 /// # Errors
 /// When an input is missing or unfit, or the system refuses. What was built before is then still in place.
 pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error> {
-    let name = options.image_name()?;
-    if options.level > 9 {
-        return Err(Error::Level(options.level));
-    }
-    reserved::check(options.reserved_size)?;
-    let distribution = Distribution::load(&options.places(), &options.distribution)?;
-    let given = options.given();
-    source::check(&distribution, given)?;
-    let of_setting = |source| Error::Setting {
-        distribution: options.distribution.clone(),
-        source,
-    };
-    let mut settings = Settings::of_distribution(&distribution.settings).map_err(of_setting)?;
+    let Checked {
+        name,
+        distribution,
+        mut settings,
+    } = Checked::of(options)?;
     let cache = compile::target_dir(&options.workspace)?.join("deploy");
     file::create_dir(&cache)?;
     let _lock = lock(&cache)?;
+    source::check_host(&distribution, options.given(), &cache)?;
 
     report.begins(Stage::Tools);
     let tools = tools::gather(&cache, options.tools.as_deref())?;
@@ -255,7 +107,7 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     if let Some(execution) = source.execution() {
         let user = layers.user();
         let added = settings.add_execution(execution, user.as_ref());
-        added.map_err(of_setting)?;
+        added.map_err(|error| of_setting(options, error))?;
     }
     let sizes = layers.sizes()?;
     let inputs = output::Inputs {
@@ -271,6 +123,70 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     };
     file::create_dir(&options.out)?;
     Ok(output::write(&cache, &options.out, &name, &inputs, report)?)
+}
+
+/// What would be built, one line for each stage, if [`build`] were called. Nothing is read but the distribution's file, and
+/// nothing is written or downloaded.
+///
+/// # Errors
+/// When an input is missing or unfit, as far as that can be seen without looking into it.
+pub fn plan(options: &Options) -> Result<Vec<(Stage, String)>, Error> {
+    let checked = Checked::of(options)?;
+    let image = options.out.join(format!("{}.flatimage", checked.name));
+    let image = image.display();
+    let size = report::bytes(options.reserved_size);
+    let tools = match &options.tools {
+        Some(dir) => format!("from `{}`, `PATH` or `apt-get`", dir.display()),
+        None => "from `PATH` or `apt-get`".to_owned(),
+    };
+    let root = source::planned(&checked.distribution, options.given())?;
+    let compile = format!(
+        "the runtime of `{}`, {size} for settings",
+        options.distribution
+    );
+    Ok(vec![
+        (Stage::Tools, tools),
+        (Stage::Compile, compile),
+        (
+            Stage::Root,
+            format!("{}: {root}", checked.distribution.summary),
+        ),
+        (Stage::Compress, format!("level {}", options.level)),
+        (Stage::Assemble, image.to_string()),
+        (Stage::Checksum, format!("{image}.sha256sum")),
+    ])
+}
+
+/// What is asked for, and makes sense as far as that can be seen without looking into anything.
+struct Checked {
+    name: String,
+    distribution: Distribution,
+    settings: Settings,
+}
+
+impl Checked {
+    fn of(options: &Options) -> Result<Checked, Error> {
+        let name = options.image_name()?;
+        if options.level > 9 {
+            return Err(Error::Level(options.level));
+        }
+        reserved::check(options.reserved_size)?;
+        let distribution = Distribution::load(&options.places(), &options.distribution)?;
+        source::check(&distribution, options.given())?;
+        let settings = Settings::of_distribution(&distribution.settings);
+        Ok(Checked {
+            name,
+            settings: settings.map_err(|error| of_setting(options, error))?,
+            distribution,
+        })
+    }
+}
+
+fn of_setting(options: &Options, source: SettingError) -> Error {
+    Error::Setting {
+        distribution: options.distribution.clone(),
+        source,
+    }
 }
 
 /// The layers of an image, made where they are not there, and what they are made from.
@@ -312,14 +228,6 @@ fn make_layers(
     };
     report.ends(Stage::Compress, &summary, unchanged);
     Ok((layers, source))
-}
-
-/// The name of an archive without what says that it is one.
-fn without_ending(name: &str) -> &str {
-    let endings = [".gz", ".xz", ".zst", ".tgz", ".txz", ".tzst"];
-    let shorter = endings.iter().find_map(|ending| name.strip_suffix(ending));
-    let name = shorter.unwrap_or(name);
-    name.strip_suffix(".tar").unwrap_or(name)
 }
 
 /// Holds off other builds in the same cache until it is dropped, or the process ends in whatever way.

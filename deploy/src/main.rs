@@ -56,7 +56,10 @@ struct Arguments {
     /// Where the image is written
     #[arg(long, value_name = "DIR", default_value = "dist")]
     out: PathBuf,
-    /// Compression level of the layer, 0 (fast) to 9 (small)
+    /// Say what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Compression level of the layers, 0 (fast) to 9 (small)
     #[arg(long, value_name = "0-9", default_value_t = DEFAULT_LEVEL)]
     level: u8,
 }
@@ -76,7 +79,12 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    match deploy::build(&options(arguments), &mut Lines::new()) {
+    let dry_run = arguments.dry_run;
+    let options = options(arguments);
+    if dry_run {
+        return planned(&options);
+    }
+    match deploy::build(&options, &mut Lines::new()) {
         Ok(built) => {
             let dir = built.image.parent().unwrap_or(".".as_ref());
             let sums = built.checksum.file_name().unwrap_or_default().display();
@@ -85,6 +93,22 @@ fn main() -> ExitCode {
                 quoted(&dir.to_string_lossy())
             );
             println!("{}", built.image.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", told(&error));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Prints what would be done.
+fn planned(options: &Options) -> ExitCode {
+    match deploy::plan(options) {
+        Ok(stages) => {
+            for (stage, what) in stages {
+                println!("{stage:<17}{what}");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {

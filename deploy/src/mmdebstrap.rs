@@ -72,6 +72,18 @@ pub(crate) fn arguments(distribution: &Mmdebstrap, wishes: Wishes) -> (Vec<Strin
     (options, mirror.map(str::to_owned).into_iter().collect())
 }
 
+/// Refuses a host that has neither the program nor an archive that it made before. Building takes a while before the program
+/// is wanted, which is a bad time to hear that.
+pub(crate) fn check(kept: &Path, name: &str) -> Result<(), MmdebstrapError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path);
+    let is_there = places.any(|dir| dir.join(PROGRAM).is_file());
+    match is_there || kept.join(format!("{name}.tar")).is_file() {
+        true => Ok(()),
+        false => Err(MmdebstrapError::Absent),
+    }
+}
+
 /// The archive, from `kept` or made now. Answers whether it was there.
 pub(crate) fn make(
     kept: &Path,
