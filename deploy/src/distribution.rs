@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
 use crate::file::{self, FileError, failed};
 
 /// A distribution as its file describes it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Distribution {
     /// What the image holds, in half a sentence.
     pub summary: String,
     /// How its root filesystem is made.
     #[serde(with = "serde_yaml::with::singleton_map")]
+    #[schemars(with = "Root")]
     pub root: Root,
     /// What is put into the root filesystem.
     #[serde(default)]
@@ -27,11 +30,12 @@ pub struct Distribution {
     pub packages: Option<String>,
     /// Settings of the image that are not the defaults, by the names of `schema/reserved.yaml`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub settings: BTreeMap<String, serde_yaml::Value>,
 }
 
 /// How a root filesystem is made.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Root {
     /// A directory without entries.
@@ -47,7 +51,7 @@ pub enum Root {
 }
 
 /// A root filesystem in a tar archive, which may be compressed with gzip, xz or zstd.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tarball {
     /// Where the archives are: the address that the paths of `files` begin with. `--mirror` names another one.
@@ -62,7 +66,7 @@ pub struct Tarball {
 }
 
 /// A file on a mirror.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Remote {
     /// Where it is below the mirror's address.
@@ -72,7 +76,7 @@ pub struct Remote {
 }
 
 /// A root filesystem of packages of Debian or a derivative.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mmdebstrap {
     /// The release. `--suite` names another one.
@@ -100,7 +104,7 @@ fn main() -> Vec<String> {
 
 /// What is put into a root filesystem, by absolute paths. It takes the place of what is there, except that directories
 /// keep what is in them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Additions {
     /// Directories, such as places for mounts. One that is there stays as it is.
@@ -149,6 +153,16 @@ pub enum DistributionError {
 }
 
 impl Distribution {
+    /// The JSON Schema of distributions' files, for editors.
+    pub fn schema() -> String {
+        let settings = SchemaSettings::draft07();
+        let schema = settings
+            .into_generator()
+            .into_root_schema_for::<Distribution>();
+        let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+        text + "\n"
+    }
+
     /// Reads the distribution `name` from the first of these directories that has it.
     ///
     /// # Errors
@@ -206,6 +220,15 @@ mod tests {
         for name in names {
             Distribution::load(&places(), &name).unwrap();
         }
+    }
+
+    #[test]
+    fn the_distribution_in_the_book_is_one() {
+        let chapter = include_str!("../../book/src/building-images.md");
+        let yaml = chapter.split("```yaml\n").nth(1).unwrap();
+        let yaml = yaml.split("```").next().unwrap();
+        let distribution: Distribution = serde_yaml::from_str(yaml).unwrap();
+        crate::settings::Settings::of_distribution(&distribution.settings).unwrap();
     }
 
     #[test]

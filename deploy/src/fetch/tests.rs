@@ -118,7 +118,7 @@ fn answer(mut out: TcpStream, content: &[u8], way: Way, start: Option<u64>) -> i
 }
 
 fn content() -> Vec<u8> {
-    (0..200_000u64).map(|at| (at * at >> 7) as u8).collect()
+    (0..200_000u64).map(|at| ((at * at) >> 7) as u8).collect()
 }
 
 /// A place for downloads.
