@@ -50,6 +50,16 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// What is in a directory, sorted.
+pub(crate) fn sorted(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let entries = fs::read_dir(dir).map_err(failed("read", dir))?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let paths: io::Result<Vec<PathBuf>> = paths.collect();
+    let mut paths = paths.map_err(failed("read", dir))?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// Removes a directory and what is in it; one that is not there is as good as removed.
 pub(crate) fn remove_dir(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {

@@ -5,14 +5,23 @@
 //! unchanged is skipped. Everything is written beside its final name and renamed, so a build may be interrupted anywhere and
 //! simply be started again. None of it needs to be root.
 
+mod archive;
 mod compile;
 mod digest;
+mod error;
+mod fetch;
 mod file;
 mod layer;
 mod linked;
+mod mmdebstrap;
+mod oci;
+mod options;
 mod output;
 mod reserved;
+mod settings;
+mod source;
 mod timestamp;
+mod tree;
 
 pub mod assemble;
 pub mod distribution;
@@ -25,78 +34,25 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use compile::CompileError;
+pub use error::Error;
+pub use fetch::FetchError;
 pub use file::FileError;
 pub use layer::LayerError;
+pub use mmdebstrap::MmdebstrapError;
+pub use options::Options;
 pub use output::OutputError;
 pub use report::{Report, Stage};
 pub use reserved::{DEFAULT_SIZE as DEFAULT_RESERVED_SIZE, ReservedError};
+pub use settings::SettingError;
+pub use source::SourceError;
 
 use distribution::Distribution;
+use layer::Layers;
+use settings::Settings;
+use source::Source;
 
 /// Compression level of layers unless another one is asked for.
 pub const DEFAULT_LEVEL: u8 = 7;
-
-/// What to build.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Name of the distribution: a file of `deploy/distributions/` without its extension.
-    pub distribution: String,
-    /// What the distribution is made from, when it takes something.
-    pub source: Option<PathBuf>,
-    /// Name of the image; the distribution's, or that of `source`, when none.
-    pub name: Option<String>,
-    /// Where static `bash` and `busybox` are looked for first.
-    pub tools: Option<PathBuf>,
-    /// Size of the reserved space in bytes.
-    pub reserved_size: u64,
-    /// Where the image is written.
-    pub out: PathBuf,
-    /// Compression level of the layer, 0 (fast) to 9 (small).
-    pub level: u8,
-    /// The workspace that the runtime is compiled from: that of this program, or one with the same declaration.
-    pub workspace: PathBuf,
-}
-
-impl Options {
-    /// The defaults for a distribution, with the workspace that this program was compiled from.
-    pub fn new(distribution: impl Into<String>) -> Options {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Options {
-            distribution: distribution.into(),
-            source: None,
-            name: None,
-            tools: None,
-            reserved_size: DEFAULT_RESERVED_SIZE,
-            out: "dist".into(),
-            level: DEFAULT_LEVEL,
-            workspace: manifest.parent().unwrap_or(manifest).to_owned(),
-        }
-    }
-
-    fn image_name(&self) -> Result<String, Error> {
-        let of_source = || {
-            Some(
-                self.source
-                    .as_ref()?
-                    .file_name()?
-                    .to_string_lossy()
-                    .into_owned(),
-            )
-        };
-        let name = self.name.clone().or_else(of_source);
-        let name = name.unwrap_or_else(|| self.distribution.clone());
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
-        let first = name
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric());
-        if first && name.bytes().all(plain) {
-            Ok(name)
-        } else {
-            Err(Error::Name(name))
-        }
-    }
-}
 
 /// What was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,40 +67,6 @@ pub struct Built {
     pub size: u64,
 }
 
-/// Why nothing was built.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file could not be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The name cannot be that of an image.
-    #[error(
-        "`{0}` cannot name an image; give letters, digits and `.`, `_`, `+`, `-` with `--name`, a letter or digit first"
-    )]
-    Name(String),
-    /// There is no such compression level.
-    #[error("there is no compression level {0}; give 0 (fast) to 9 (small)")]
-    Level(u8),
-    /// The distribution is not known.
-    #[error(transparent)]
-    Distribution(#[from] distribution::DistributionError),
-    /// The tools could not be gathered.
-    #[error(transparent)]
-    Tools(#[from] tools::ToolsError),
-    /// The runtime could not be compiled.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    /// Layer 0 could not be made.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// The reserved space cannot be as large as asked.
-    #[error(transparent)]
-    Reserved(#[from] ReservedError),
-    /// The image could not be put together.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-}
-
 /// Builds an image and its checksum.
 ///
 /// Builds that share a target directory wait for one another.
@@ -152,17 +74,15 @@ pub enum Error {
 /// # Errors
 /// When an input is missing or unfit, or the system refuses. What was built before is then still in place.
 pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error> {
-    let name = options.image_name()?;
-    if options.level > 9 {
-        return Err(Error::Level(options.level));
-    }
-    reserved::check(options.reserved_size)?;
-    let distribution = Distribution::load(&options.workspace, &options.distribution)?;
-    let source = options.source.as_deref();
-    layer::check(distribution.root, source)?;
+    let Checked {
+        name,
+        distribution,
+        mut settings,
+    } = Checked::of(options)?;
     let cache = compile::target_dir(&options.workspace)?.join("deploy");
     file::create_dir(&cache)?;
     let _lock = lock(&cache)?;
+    source::check_host(&distribution, options.given(), &cache)?;
 
     report.begins(Stage::Tools);
     let tools = tools::gather(&cache, options.tools.as_deref())?;
@@ -183,36 +103,131 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     );
     report.ends(Stage::Compile, &summary, runtime.unchanged);
 
-    report.begins(Stage::Root);
-    let (tree, unchanged) = layer::root(&cache, distribution.root, source)?;
-    report.ends(Stage::Root, &distribution.summary, unchanged);
-
-    report.begins(Stage::Compress);
-    let layers = cache.join("layers");
-    file::create_dir(&layers)?;
-    let layer = layers.join(format!("{name}.layer"));
-    let unchanged = layer::compress(&tree, &layer, options.level, &mut |done, total| {
-        report.progress(Stage::Compress, done, total);
-    })?;
-    let size = std::fs::metadata(&layer)
-        .map_err(file::failed("read", &layer))?
-        .len();
-    let summary = format!("layer 0, {}", report::bytes(size));
-    report.ends(Stage::Compress, &summary, unchanged);
-
+    let (layers, source) = make_layers(&cache, &distribution, options, &name, report)?;
+    if let Some(execution) = source.execution() {
+        let user = layers.user();
+        let added = settings.add_execution(execution, user.as_ref());
+        added.map_err(|error| of_setting(options, error))?;
+    }
+    let sizes = layers.sizes()?;
     let inputs = output::Inputs {
         runtime: &runtime.program,
         tools: &file::read(&tools.blob)?,
         reserved: &reserved::fresh(
             &cache,
             options.reserved_size,
-            1,
-            assemble::layers_length(&[size]),
+            (sizes.len() as u64, assemble::layers_length(&sizes)),
+            &settings,
         )?,
-        layers: &[layer],
+        layers: &layers.paths,
     };
     file::create_dir(&options.out)?;
     Ok(output::write(&cache, &options.out, &name, &inputs, report)?)
+}
+
+/// What would be built, one line for each stage, if [`build`] were called. Nothing is read but the distribution's file, and
+/// nothing is written or downloaded.
+///
+/// # Errors
+/// When an input is missing or unfit, as far as that can be seen without looking into it.
+pub fn plan(options: &Options) -> Result<Vec<(Stage, String)>, Error> {
+    let checked = Checked::of(options)?;
+    let image = options.out.join(format!("{}.flatimage", checked.name));
+    let image = image.display();
+    let size = report::bytes(options.reserved_size);
+    let tools = match &options.tools {
+        Some(dir) => format!("from `{}`, `PATH` or `apt-get`", dir.display()),
+        None => "from `PATH` or `apt-get`".to_owned(),
+    };
+    let root = source::planned(&checked.distribution, options.given())?;
+    let compile = format!(
+        "the runtime of `{}`, {size} for settings",
+        options.distribution
+    );
+    Ok(vec![
+        (Stage::Tools, tools),
+        (Stage::Compile, compile),
+        (
+            Stage::Root,
+            format!("{}: {root}", checked.distribution.summary),
+        ),
+        (Stage::Compress, format!("level {}", options.level)),
+        (Stage::Assemble, image.to_string()),
+        (Stage::Checksum, format!("{image}.sha256sum")),
+    ])
+}
+
+/// What is asked for, and makes sense as far as that can be seen without looking into anything.
+struct Checked {
+    name: String,
+    distribution: Distribution,
+    settings: Settings,
+}
+
+impl Checked {
+    fn of(options: &Options) -> Result<Checked, Error> {
+        let name = options.image_name()?;
+        if options.level > 9 {
+            return Err(Error::Level(options.level));
+        }
+        reserved::check(options.reserved_size)?;
+        let distribution = Distribution::load(&options.places(), &options.distribution)?;
+        source::check(&distribution, options.given())?;
+        let settings = Settings::of_distribution(&distribution.settings);
+        Ok(Checked {
+            name,
+            settings: settings.map_err(|error| of_setting(options, error))?,
+            distribution,
+        })
+    }
+}
+
+fn of_setting(options: &Options, source: SettingError) -> Error {
+    Error::Setting {
+        distribution: options.distribution.clone(),
+        source,
+    }
+}
+
+/// The layers of an image, made where they are not there, and what they are made from.
+fn make_layers(
+    cache: &Path,
+    distribution: &Distribution,
+    options: &Options,
+    name: &str,
+    report: &mut dyn Report,
+) -> Result<(Layers, Source), Error> {
+    report.begins(Stage::Root);
+    let mut progress = |done, total| report.progress(Stage::Root, done, total);
+    let mut source = Source::find(distribution, options.given(), cache, &mut progress)?;
+    let dir = cache.join("layers");
+    file::create_dir(&dir)?;
+    let (level, latest) = (options.level, timestamp::given());
+    let layers = Layers::of(&source, &distribution.add, (&dir, name), level, latest)?;
+    let unchanged = layers.are_made();
+    let told = format!("{}: {}", distribution.summary, source.told());
+    let mut contents = None;
+    if !unchanged {
+        let mut warnings = Vec::new();
+        let mut warn = |warning| warnings.push(warning);
+        contents = Some(source.read(&distribution.add, cache, &mut warn, &mut progress)?);
+        warnings.iter().for_each(|warning| report.warns(warning));
+    }
+    report.ends(Stage::Root, &told, unchanged);
+
+    report.begins(Stage::Compress);
+    if let Some(contents) = contents {
+        let mut progress = |done, total| report.progress(Stage::Compress, done, total);
+        layers.make(contents, &mut progress)?;
+    }
+    let sizes = layers.sizes()?;
+    let bytes = report::bytes(sizes.iter().sum());
+    let summary = match sizes.len() {
+        1 => format!("layer 0, {bytes}"),
+        count => format!("{count} layers, {bytes}"),
+    };
+    report.ends(Stage::Compress, &summary, unchanged);
+    Ok((layers, source))
 }
 
 /// Holds off other builds in the same cache until it is dropped, or the process ends in whatever way.

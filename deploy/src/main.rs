@@ -18,11 +18,35 @@ const FAILED: u8 = 125;
 struct Arguments {
     /// What to build: a file of deploy/distributions without its extension, such as `blueprint`
     distribution: String,
-    /// The directory that `directory` makes an image of
+    /// The directory or file that the image is made from, where the distribution needs one
     source: Option<PathBuf>,
-    /// Name of the image [default: that of the distribution or directory]
+    /// The same as SOURCE
+    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    from: Option<PathBuf>,
+    /// SHA-256 that the file must have
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// Name of the image [default: that of the distribution, or of SOURCE]
     #[arg(long)]
     name: Option<String>,
+    /// Address that is used instead of that of the distribution's mirror
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Release of the distribution [debian]
+    #[arg(long)]
+    suite: Option<String>,
+    /// Packages beside those of the distribution, separated by commas [debian]
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    include: Vec<String>,
+    /// Fetch packages again that were fetched before [debian]
+    #[arg(long)]
+    refresh: bool,
+    /// Which image is meant, where SOURCE has several
+    #[arg(long, value_name = "NAME")]
+    tag: Option<String>,
+    /// Where distributions are looked for before those of deploy
+    #[arg(long, value_name = "DIR")]
+    distributions: Option<PathBuf>,
     /// Where static `bash` and `busybox` are looked for first
     #[arg(long, value_name = "DIR")]
     tools: Option<PathBuf>,
@@ -32,7 +56,10 @@ struct Arguments {
     /// Where the image is written
     #[arg(long, value_name = "DIR", default_value = "dist")]
     out: PathBuf,
-    /// Compression level of the layer, 0 (fast) to 9 (small)
+    /// Say what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Compression level of the layers, 0 (fast) to 9 (small)
     #[arg(long, value_name = "0-9", default_value_t = DEFAULT_LEVEL)]
     level: u8,
 }
@@ -52,7 +79,12 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    match deploy::build(&options(arguments), &mut Lines::new()) {
+    let dry_run = arguments.dry_run;
+    let options = options(arguments);
+    if dry_run {
+        return planned(&options);
+    }
+    match deploy::build(&options, &mut Lines::new()) {
         Ok(built) => {
             let dir = built.image.parent().unwrap_or(".".as_ref());
             let sums = built.checksum.file_name().unwrap_or_default().display();
@@ -61,6 +93,22 @@ fn main() -> ExitCode {
                 quoted(&dir.to_string_lossy())
             );
             println!("{}", built.image.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", told(&error));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Prints what would be done.
+fn planned(options: &Options) -> ExitCode {
+    match deploy::plan(options) {
+        Ok(stages) => {
+            for (stage, what) in stages {
+                println!("{stage:<17}{what}");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -92,8 +140,15 @@ fn quoted(path: &str) -> String {
 
 fn options(arguments: Arguments) -> Options {
     Options {
-        source: arguments.source,
+        source: arguments.source.or(arguments.from),
+        sha256: arguments.sha256,
+        mirror: arguments.mirror,
+        suite: arguments.suite,
+        include: arguments.include,
+        refresh: arguments.refresh,
+        tag: arguments.tag,
         name: arguments.name,
+        distributions: arguments.distributions,
         tools: arguments.tools,
         reserved_size: arguments.reserved_size,
         out: arguments.out,

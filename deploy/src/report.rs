@@ -40,6 +40,8 @@ pub trait Report {
     fn begins(&mut self, _stage: Stage) {}
     /// A stage has done a part of its work, in bytes.
     fn progress(&mut self, _stage: Stage, _done: u64, _total: u64) {}
+    /// Something is not as one might expect, and the build goes on.
+    fn warns(&mut self, _warning: &str) {}
     /// A stage is done. `unchanged`: it found its work done already.
     fn ends(&mut self, _stage: Stage, _summary: &str, _unchanged: bool) {}
 }
@@ -96,6 +98,11 @@ impl Report for Lines {
             let bar = "#".repeat(percent as usize / 4);
             self.transient(format_args!("{stage:<17}[{bar:<25}] {percent:>3} %"));
         }
+    }
+
+    fn warns(&mut self, warning: &str) {
+        self.transient(format_args!(""));
+        let _ = writeln!(std::io::stderr().lock(), "warning: {warning}");
     }
 
     fn ends(&mut self, stage: Stage, summary: &str, unchanged: bool) {

@@ -8,6 +8,7 @@ use flatimage_reserved::{
 };
 
 use crate::file::{self, FileError, failed};
+use crate::settings::Settings;
 
 /// Bytes of a reserved space unless another size is asked for.
 pub const DEFAULT_SIZE: u64 = declared::RESERVED_SIZE;
@@ -50,13 +51,13 @@ pub(crate) fn check(size: u64) -> Result<(), ReservedError> {
     }
 }
 
-/// A reserved space of `size` bytes in which every setting has its default, and the region `layers` says that `count` layers
+/// A reserved space of `size` bytes in which every setting but those given has its default, and the region `layers` says that `count` layers
 /// take up `length` bytes behind it. It is made in a file of `cache`: only an image's own store writes settings.
 pub(crate) fn fresh(
     cache: &Path,
     size: u64,
-    count: u64,
-    length: u64,
+    (count, length): (u64, u64),
+    settings: &Settings,
 ) -> Result<Vec<u8>, ReservedError> {
     check(size)?;
     let space = Space {
@@ -68,9 +69,12 @@ pub(crate) fn fresh(
     let store = Store::open_in(space, &path, 0)?;
     // The fields in declared order.
     let layers = Record(vec![FieldValue::Number(count), FieldValue::Number(length)]);
-    store
-        .lock()?
-        .write(declared::LAYERS, &Value::Record(Some(layers)))?;
+    let mut locked = store.lock()?;
+    locked.write(declared::LAYERS, &Value::Record(Some(layers)))?;
+    for (region, value) in settings.iter() {
+        locked.write(region, value)?;
+    }
+    drop(locked);
     Ok(file::read(&path)?)
 }
 
@@ -81,9 +85,12 @@ mod tests {
     #[test]
     fn everything_has_its_default_but_the_layers() {
         let dir = tempfile::tempdir().unwrap();
-        let bytes = fresh(dir.path(), DEFAULT_SIZE, 2, 4711).unwrap();
+        let bytes = fresh(dir.path(), DEFAULT_SIZE, (2, 4711), &Settings::default()).unwrap();
         assert_eq!(bytes.len() as u64, DEFAULT_SIZE);
-        assert_eq!(bytes, fresh(dir.path(), DEFAULT_SIZE, 2, 4711).unwrap());
+        assert_eq!(
+            bytes,
+            fresh(dir.path(), DEFAULT_SIZE, (2, 4711), &Settings::default()).unwrap()
+        );
         let path = dir.path().join("image");
         fs::write(&path, [&[0; 4096][..], &bytes].concat()).unwrap();
         let store = Store::open(&path, 4096).unwrap();

@@ -40,15 +40,21 @@ pub(crate) fn revision(workspace: &Path) -> Revision {
         }
     });
     let given = env::var("SOURCE_DATE_EPOCH").ok();
-    let seconds = given.or_else(|| git(&["log", "-1", "--format=%ct"]));
+    let seconds_given = given.or_else(|| git(&["log", "-1", "--format=%ct"]));
     Revision {
         commit: commit.unwrap_or_else(|| "unknown".to_owned()),
-        timestamp: rfc3339(
-            seconds
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(0),
-        ),
+        timestamp: rfc3339(seconds_given.and_then(|text| seconds(&text)).unwrap_or(0)),
     }
+}
+
+/// The time that `SOURCE_DATE_EPOCH` says, in seconds since 1970. Files that were changed later are said to have been
+/// changed then (reproducible-builds.org).
+pub(crate) fn given() -> Option<u64> {
+    seconds(&env::var("SOURCE_DATE_EPOCH").ok()?)
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
 
 /// Seconds since 1970 as `YYYY-MM-DDThh:mm:ssZ`.

@@ -151,6 +151,43 @@ fn a_distribution_becomes_a_layer_and_its_programs_run() {
 }
 
 #[test]
+fn debian_is_made_of_packages_by_whoever_builds() {
+    let place = Place::blueprint(Who::Caller);
+    let options = deploy::Options {
+        suite: Some(suite()),
+        include: vec!["make".to_owned()],
+        out: place.path().join("dist"),
+        level: 1,
+        ..deploy::Options::new("debian")
+    };
+    let built = deploy::build(&options, &mut ()).unwrap();
+    for who in everybody() {
+        let place = Place::with(who, &built.image);
+        let release = place.shell(". /etc/os-release; echo $ID $LANG; make --version >/dev/null");
+        assert_eq!(release, "debian C.UTF-8\n");
+        let listed = place.succeed(&["fim-root", "dpkg", "--list", "make"]);
+        assert!(listed.contains("ii  make"), "{listed}");
+        let user = "eval \"$(apt-config shell user APT::Sandbox::User)\"; echo $user";
+        assert_eq!(place.shell(user), "root\n");
+        let modes = "stat -c '%a %F' /usr/bin/passwd /dev/null";
+        assert!(place.shell(modes).starts_with("4755 regular file\n"));
+        place.assert_clean();
+    }
+    // Packages that were fetched are not fetched again, and what cannot be had is said in one line.
+    assert_eq!(deploy::build(&options, &mut ()).unwrap(), built);
+    let options = deploy::Options {
+        include: vec!["no-such-package".to_owned()],
+        ..options
+    };
+    let error = deploy::build(&options, &mut ()).unwrap_err().to_string();
+    assert!(
+        error.contains("no-such-package") && !error.contains('\n'),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(place.path().join("dist")).unwrap().count(), 2);
+}
+
+#[test]
 fn what_is_served_is_what_was_packed() {
     for who in everybody() {
         let place = image(who);

@@ -29,7 +29,10 @@ pub use cache::BlockCache;
 pub use digest::digest;
 pub use error::{OpenError, ReadError};
 pub use layer::{Attributes, Entry, Kind, Layer, ROOT, Seek};
-pub use pack::{IdRange, Owners, PackError, PackOptions, Packed, Progress, pack};
+pub use pack::{
+    Description, Extent, IdRange, Node, NodeKind, Owners, PackError, PackOptions, Packed, Progress,
+    pack, pack_description,
+};
 pub use section::probe;
 pub use serve::{IdMap, ServeError, ServeOptions, Serving, serve};
 pub use verify::{Checksums, verify};

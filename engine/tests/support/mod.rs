@@ -1,11 +1,13 @@
 //! Real images for tests: built by deploy, run as the people who would run them.
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
+pub mod archives;
 pub mod chance;
 pub mod changes;
 pub mod chapter;
 pub mod compiled;
 pub mod layers;
+pub mod mirror;
 pub mod prepared;
 pub mod running;
 pub mod screen;

@@ -1,6 +1,6 @@
 //! Packing a directory tree into an image.
 //!
-//! Three steps: [`scan`] walks the tree and reads no content; [`content`] reads every file once, in an [`order`] that
+//! Three steps: [`scan`] walks the tree and reads no content, or [`description`] takes one that is described; [`content`] reads every file once, in an [`order`] that
 //! puts together what is alike, finds duplicates and cuts everything into blocks, which [`blocks`] compresses on several threads and writes in
 //! order; [`tables`] turns the tree into the metadata, and [`xattr`] its extended attributes into a section of their own.
 //! In the end everything is looked at again: what changed meanwhile would be packed half. No more than a few blocks are in memory at a
@@ -8,6 +8,7 @@
 
 mod blocks;
 mod content;
+mod description;
 mod encode;
 mod numbers;
 mod options;
@@ -22,8 +23,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use blocks::Writer;
+pub use description::{Description, Extent, Node, NodeKind};
 use numbers::Numbers;
 pub use options::{IdRange, Owners, PackOptions};
+use scan::Tree;
 
 /// What was packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +75,9 @@ pub enum PackError {
         /// The file.
         path: PathBuf,
     },
+    /// A description is not one of a tree.
+    #[error("the description of the tree is wrong: {0}")]
+    Description(&'static str),
     /// There are too many extended attributes.
     #[error(
         "the tree has more than 256 MiB of extended attributes, the most that a layer holds; pack it in parts"
@@ -118,7 +124,35 @@ pub fn pack(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Packed, PackError> {
     options.check()?;
-    let tree = scan::scan(source, options)?;
+    write(scan::scan(source, options)?, out, options, progress)
+}
+
+/// Packs a tree that is described instead of found on disk, so that it can have owners, devices and attributes that whoever
+/// packs could not give to a file. The bytes are those that the same tree on disk would become.
+///
+/// # Errors
+/// As [`pack()`], and when the description is not one of a tree.
+pub fn pack_description(
+    description: &Description,
+    out: &mut impl Write,
+    options: &PackOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Packed, PackError> {
+    options.check()?;
+    write(
+        description::scan(description, options)?,
+        out,
+        options,
+        progress,
+    )
+}
+
+fn write(
+    tree: Tree,
+    out: &mut impl Write,
+    options: &PackOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Packed, PackError> {
     let level = options.zstd_level();
     std::thread::scope(|scope| {
         let mut writer = Writer::start(scope, out, level, options.threads.max(1));

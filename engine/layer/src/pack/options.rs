@@ -20,6 +20,8 @@ pub struct PackOptions {
     pub owners: Owners,
     /// What is left out, with everything below it: paths from the directory that is packed, without a leading `/`.
     pub exclude: Vec<PathBuf>,
+    /// The latest time of change that is recorded, in seconds since 1970; later ones become this.
+    pub latest_mtime: Option<u64>,
 }
 
 /// The owners that are recorded. They count for files, for the entries of access control lists and for whom file
@@ -85,6 +87,7 @@ impl Default for PackOptions {
             threads,
             owners: Owners::AsFound,
             exclude: Vec::new(),
+            latest_mtime: None,
         }
     }
 }
@@ -108,6 +111,11 @@ impl PackOptions {
     pub(super) fn zstd_level(&self) -> i32 {
         const LEVELS: [i32; 10] = [1, 2, 3, 5, 7, 9, 11, 14, 19, 22];
         LEVELS[usize::from(self.level.min(9))]
+    }
+
+    /// What a time of change is recorded as.
+    pub(super) fn mtime(&self, found: u64) -> u64 {
+        self.latest_mtime.map_or(found, |latest| found.min(latest))
     }
 
     /// Bytes.

@@ -17,7 +17,7 @@ const SMALL: u64 = 64 << 10;
 const COMMON: u32 = 8;
 
 /// All files, in the order in which they are stored.
-pub(super) fn files(tree: &Tree) -> Vec<Regular<'_>> {
+pub(super) fn files<'a>(tree: &'a Tree) -> Vec<Regular<'a>> {
     let mut names: HashMap<&OsStr, u32> = HashMap::new();
     for name in tree.files().filter_map(|file| file.path.file_name()) {
         *names.entry(name).or_default() += 1;

@@ -2,23 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::description::Extent;
 use super::xattr::{Attribute, Reader};
 use super::{PackError, PackOptions};
 
 /// An inode of the tree: its index in [`Tree::inodes`].
 pub(super) type Index = u32;
 
-/// Everything below a directory, as `lstat` describes it.
+/// Everything below a directory, as `lstat` or a [`Description`](super::Description) describes it.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(super) struct Tree<'a> {
     /// All inodes in the order of their first names; the root directory first.
     pub(super) inodes: Vec<Inode>,
+    /// The file with the contents of all files that are described.
+    pub(super) contents: Option<&'a File>,
 }
 
 /// One inode.
@@ -37,8 +40,16 @@ pub(super) struct Inode {
     /// The extended attributes that are recorded, sorted by their names.
     pub(super) xattrs: Vec<Attribute>,
     pub(super) what: What,
-    /// What it looked like.
-    stamp: Stamp,
+    pub(super) origin: Origin,
+}
+
+/// Where an inode comes from.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// It was found on disk and looked like this.
+    Found(Stamp),
+    /// It was described; a file has its content in these pieces, by their offsets.
+    Described(Vec<Extent>),
 }
 
 /// What changes whenever an inode does, or another takes its place: the kernel sets the time of change, and nobody else
@@ -70,7 +81,9 @@ pub(super) struct Regular<'a> {
     pub(super) size: u64,
     /// Bytes without holes, as far as the filesystem tells.
     pub(super) data_size: u64,
-    pub(super) stamp: Stamp,
+    pub(super) origin: &'a Origin,
+    /// The contents of what is described.
+    pub(super) contents: Option<&'a File>,
 }
 
 /// What an inode is.
@@ -88,7 +101,7 @@ pub(super) enum What {
     Other,
 }
 
-impl Tree {
+impl Tree<'_> {
     /// Bytes of content of all files.
     pub(super) fn content_size(&self) -> u64 {
         self.files()
@@ -111,7 +124,8 @@ impl Tree {
                     path: &inode.path,
                     size,
                     data_size,
-                    stamp: inode.stamp,
+                    origin: &inode.origin,
+                    contents: self.contents,
                 }),
                 _ => None,
             })
@@ -120,13 +134,15 @@ impl Tree {
     /// Refuses a tree in which anything is no longer what [`scan`] saw.
     pub(super) fn check_unchanged(&self) -> Result<(), PackError> {
         for (index, inode) in self.inodes.iter().enumerate() {
-            let path = &inode.path;
+            let (path, Origin::Found(stamp)) = (&inode.path, &inode.origin) else {
+                continue;
+            };
             let metadata = match index {
                 0 => fs::metadata(path),
                 _ => fs::symlink_metadata(path),
             };
             let metadata = metadata.map_err(|error| PackError::during(path, error))?;
-            if Stamp::of(&metadata) != inode.stamp {
+            if Stamp::of(&metadata) != *stamp {
                 return Err(PackError::Changed { path: path.into() });
             }
         }
@@ -138,7 +154,7 @@ impl Tree {
 ///
 /// # Errors
 /// When something cannot be read: nothing is left out but what the options name.
-pub(super) fn scan(source: &Path, options: &PackOptions) -> Result<Tree, PackError> {
+pub(super) fn scan(source: &Path, options: &PackOptions) -> Result<Tree<'static>, PackError> {
     let read = |error| PackError::read(source, error);
     // The source itself may be a link; what is in it is not followed.
     let metadata = fs::metadata(source).map_err(read)?;
@@ -174,6 +190,7 @@ pub(super) fn scan(source: &Path, options: &PackOptions) -> Result<Tree, PackErr
     }
     Ok(Tree {
         inodes: scan.inodes,
+        contents: None,
     })
 }
 
@@ -228,10 +245,10 @@ impl Scan<'_> {
             mode: metadata.mode(),
             uid: self.options.owners.uid(metadata.uid()),
             gid: self.options.owners.gid(metadata.gid()),
-            mtime: metadata.mtime().try_into().unwrap_or(0),
+            mtime: self.options.mtime(metadata.mtime().try_into().unwrap_or(0)),
             xattrs,
             what,
-            stamp: Stamp::of(metadata),
+            origin: Origin::Found(Stamp::of(metadata)),
         });
         Ok(next)
     }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::scan::Tree;
 use super::{Owners, PackError};
 use crate::acl;
-use crate::xattr::{MAGIC, MAX_SIZE, MAX_VALUE, VERSION};
+use crate::xattr::{MAGIC, MAX_NAME, MAX_SIZE, MAX_VALUE, VERSION};
 
 /// An attribute: its name and its value.
 pub(super) type Attribute = (Vec<u8>, Vec<u8>);
@@ -78,6 +78,28 @@ impl Reader {
         found.sort_unstable();
         Ok(found)
     }
+}
+
+/// Those attributes of a file that are kept, as they are recorded, sorted by their names.
+pub(super) fn kept(
+    path: &Path,
+    given: &[Attribute],
+    owners: &Owners,
+) -> Result<Vec<Attribute>, PackError> {
+    let mut kept = Vec::new();
+    for (name, value) in given {
+        let fits = (1..=MAX_NAME).contains(&name.len()) && !name.contains(&0);
+        if !fits || value.len() > MAX_VALUE {
+            return Err(PackError::Description(
+                "an extended attribute is longer than any file can have",
+            ));
+        }
+        if is_kept(path, name)? {
+            kept.push((name.clone(), recorded(name, value, owners)));
+        }
+    }
+    kept.sort_unstable();
+    Ok(kept)
 }
 
 /// Whether an attribute goes into the image.
