@@ -158,7 +158,7 @@ fn a_32_bit_program_runs_and_is_denied_the_same() {
         let place = Place::blueprint(who);
         let program = compiled(
             &place,
-            "calls32.c",
+            "calls/calls32.c",
             &[
                 "-m32",
                 "-nostdlib",
