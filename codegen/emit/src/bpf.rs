@@ -31,6 +31,8 @@ const IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 /// `SECCOMP_RET_ERRNO`, the error in the lower half.
 const ERROR: u32 = 0x0005_0000;
+/// `SECCOMP_RET_USER_NOTIF`
+const ASK: u32 = 0x7fc0_0000;
 /// `SECCOMP_RET_ALLOW`
 const ALLOW: u32 = 0x7fff_0000;
 /// Where `struct seccomp_data` has the arguments, 64 bits each; the lower half comes first on the little-endian machines there are.
@@ -106,12 +108,13 @@ fn tested(condition: &Test) -> Vec<Instruction> {
 
 fn answer(answer: Answer) -> Instruction {
     // include/uapi/asm-generic/errno.h, the same on all machines here.
-    let number = match answer {
-        Answer::NotPermitted => 1,
-        Answer::NoSuchCall => 38,
-        Answer::NoSuchFamily => 97,
+    let answer = match answer {
+        Answer::NotPermitted => ERROR | 1,
+        Answer::NoSuchCall => ERROR | 38,
+        Answer::NoSuchFamily => ERROR | 97,
+        Answer::Asked => ASK,
     };
-    test(RETURN, ERROR | number, 0, 0)
+    test(RETURN, answer, 0, 0)
 }
 
 fn test(code: u16, value: u32, if_true: u8, if_false: u8) -> Instruction {

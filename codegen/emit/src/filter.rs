@@ -110,6 +110,7 @@ fn denied(denial: &Denial) -> String {
         Answer::NotPermitted => "EPERM",
         Answer::NoSuchCall => "ENOSYS",
         Answer::NoSuchFamily => "EAFNOSUPPORT",
+        Answer::Asked => "as the call that it stands for",
     };
     format!("{calls}{condition}: {answer}")
 }

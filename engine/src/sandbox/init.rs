@@ -44,14 +44,20 @@ const CAPABILITIES: [(&str, u32); 10] = [
     ("SETFCAP", 31),
 ];
 
+/// `CAP_SYS_PTRACE`
+const PTRACE: Capabilities = Capabilities(1 << 19);
+
 fn capabilities(exec: &Exec) -> Capabilities {
     let number = |name: &&str| CAPABILITIES.iter().find(|(known, _)| known == name);
     let numbers = exec.capabilities.iter().filter_map(number);
     Capabilities(numbers.fold(0, |set, (_, number)| set | 1 << number))
 }
 
-/// Becomes `identity` and leaves this process and all it starts with the plan's capabilities at
-/// most, for good.
+/// Becomes `identity` and leaves all that this process starts with the plan's capabilities at most, for good.
+///
+/// Where programs can become other users this process keeps one capability more, to read the memory of those that have
+/// ([`asked`](super::asked)): the kernel closes it to everybody else. It is not in the bounding set, so no program gets it, and no
+/// program can do anything to this process.
 ///
 /// # Errors
 /// As prctl(2), setresuid(2) and capset(2).
@@ -60,7 +66,10 @@ pub fn drop_privileges(identity: &Identity, exec: &Exec) -> io::Result<()> {
     // While there still is the capability to do it: a change of ids may take it.
     drop_bounding_set(keep)?;
     identity::assume(identity)?;
-    set_capabilities(keep)?;
+    set_capabilities(match keep {
+        Capabilities(0) => keep,
+        Capabilities(some) => Capabilities(some | PTRACE.0),
+    })?;
     prctl::set_no_new_privs()?;
     // This process is a copy of the supervisor: its memory holds the caller's environment.
     prctl::set_dumpable(false)?;

@@ -15,6 +15,7 @@ use crate::data;
 use crate::host::Host;
 use crate::plan::Plan;
 
+mod asked;
 mod builder;
 pub(crate) mod channel;
 mod descendants;

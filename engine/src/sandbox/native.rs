@@ -20,7 +20,7 @@ use super::kernel::Kernel;
 use super::{die_with_parent, identity, init, peer, place, root};
 use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step, with_account};
 use crate::sys::{
-    MountAttributes, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
+    MountAttributes, Questions, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
     join_new_session_keyring, move_mount, set_attributes,
 };
 use crate::trace::trace;
@@ -36,6 +36,7 @@ pub struct Native {
     /// The filesystem of the container's terminals.
     terminals: Option<OwnedFd>,
     has_own_files: bool,
+    questions: Option<Questions>,
     /// Whether the processes are the host's.
     shares_processes: bool,
     umask: Mode,
@@ -75,6 +76,7 @@ impl Native {
             root: None,
             terminals: None,
             has_own_files: false,
+            questions: None,
             shares_processes: false,
             umask: Mode::empty(),
         }
@@ -414,7 +416,8 @@ impl Kernel for Native {
     fn filter(&mut self, filter: &Filter) -> Result<(), Failure> {
         let program = FILTER.program(|rule| filter.rules.contains(&rule.name));
         // Without a capability the kernel takes a filter only from a process with `no_new_privs` (seccomp(2)).
-        filter_calls(&program).attempting(|| "filter system calls".into())
+        self.questions = filter_calls(&program).attempting(|| "filter system calls".into())?;
+        Ok(())
     }
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
@@ -423,6 +426,7 @@ impl Kernel for Native {
             exec,
             terminals: self.terminals.take(),
             supervisor: self.channel.as_fd(),
+            questions: self.questions.take(),
             shares_processes: self.shares_processes,
         };
         let terminal = home.terminal(&exec.terminal, &self.channel)?;

@@ -12,10 +12,11 @@ mod capability;
 mod filter;
 mod mount;
 mod process;
+mod socket;
 mod terminal;
 
 pub use capability::{Capabilities, drop_bounding_set, set_capabilities};
-pub use filter::filter_calls;
+pub use filter::{Question, Questions, filter_calls};
 pub use mount::{
     MountAttributes, Resolve, clone_tree, create_filesystem, move_mount, open_in, set_attributes,
 };
@@ -24,6 +25,7 @@ pub use process::{
     fork_into, fork_sibling, join_new_session_keyring, open_process, receive_with_descriptors,
     reset_signal,
 };
+pub use socket::{make_socket, make_socket_pair};
 pub use terminal::{control, open_peer, set_window_size, take_pending, window_size};
 
 use std::io;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::machine::{Machine, calls};
 use crate::nearest::nearest;
 use crate::report::Report;
-use crate::source::{Condition, Denial, Source, Test};
+use crate::source::{Answer, Condition, Denial, Source, Test};
 
 /// A jump of the filter's machine reaches over 255 instructions, and over the code of eight calls, in which a test takes one
 /// instruction for each value.
@@ -65,9 +65,27 @@ fn denied(report: &mut Report, path: &str, denial: &Denial) {
     if let Some(call) = &denial.above {
         known(report, &format!("{path}.above"), call, true);
     }
+    if denial.answer == Answer::Asked && !can_be_asked(denial) {
+        report.add(
+            &format!("{path}.answer"),
+            "nobody can answer this call",
+            "ask about `socketcall` alone, when argument 0 is any of 1 (a socket) and 8 (a pair)",
+        );
+    }
     if let Some(condition) = &denial.when {
         sound(report, &format!("{path}.when"), condition);
     }
+}
+
+/// Whether the container's first process knows what the call stands for.
+fn can_be_asked(denial: &Denial) -> bool {
+    let of_a_socket = |when: &Condition| match &when.value {
+        Test::AnyOf(values) => {
+            when.argument == 0 && values.iter().all(|value| [1, 8].contains(value))
+        }
+        _ => false,
+    };
+    denial.calls == ["socketcall"] && denial.when.as_ref().is_some_and(of_a_socket)
 }
 
 fn known(report: &mut Report, path: &str, call: &str, everywhere: bool) {

@@ -70,4 +70,8 @@ pub enum Answer {
     /// The kind of address is not supported.
     #[serde(rename = "EAFNOSUPPORT")]
     NoSuchFamily,
+    /// What the container's first process is answered when it makes the call that this one stands for. For calls that keep in
+    /// memory what the rules look at, where a filter does not see it: only `socketcall` can be asked for.
+    #[serde(rename = "ask")]
+    Asked,
 }

@@ -12,7 +12,7 @@ use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::terminal::Inside;
 use crate::sandbox::{die_with_parent, init};
-use crate::sys::{Fork, close_copy, fork};
+use crate::sys::{Fork, Questions, close_copy, fork};
 
 /// What the instance has for its own program and for guests.
 pub struct Home<'a> {
@@ -22,6 +22,8 @@ pub struct Home<'a> {
     pub terminals: Option<OwnedFd>,
     /// The first process's way to the supervisor.
     pub supervisor: BorrowedFd<'a>,
+    /// Where the filter asks about calls that it cannot judge; the first process answers.
+    pub questions: Option<Questions>,
     /// Whether the processes are the host's.
     pub shares_processes: bool,
 }
@@ -60,6 +62,9 @@ impl Home<'_> {
         die_with_parent()?;
         // That the first process has ended must not be hidden by us.
         close_copy(self.supervisor);
+        if let Some(questions) = &self.questions {
+            close_copy(questions.as_fd());
+        }
         let Ok(Some(Message::Visit { streams, visit })) = channel.receive() else {
             return Err(Failure::ours("the guest has left"));
         };

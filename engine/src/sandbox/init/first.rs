@@ -13,8 +13,8 @@ use super::{end_others, exit_code};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::guest::Home;
-use crate::sandbox::signals;
 use crate::sandbox::terminal::Inside;
+use crate::sandbox::{asked, signals};
 
 /// The first process.
 pub struct First<'a> {
@@ -56,15 +56,21 @@ impl First<'_> {
     /// Waits; answers whether it was for a signal.
     fn is_signalled(&mut self, signals: &SignalFd) -> Result<bool, Failure> {
         let readable = PollFlags::POLLIN;
-        let mut waited = [
+        let questions = self.home.and_then(|home| home.questions.as_ref());
+        let mut waited = vec![
             PollFd::new(signals.as_fd(), readable),
             PollFd::new(self.supervisor.as_fd(), readable),
         ];
+        waited.extend(questions.map(|questions| PollFd::new(questions.as_fd(), readable)));
         match poll(&mut waited, PollTimeout::NONE) {
             Err(Errno::EINTR) => return Ok(false),
             result => drop(result.attempting(|| "wait for a signal".into())?),
         }
-        let [signalled, told] = waited.map(|fd| fd.any().unwrap_or(false));
+        let ready = |place: usize| waited.get(place).is_some_and(|fd| fd.any() == Some(true));
+        let (signalled, told, asked) = (ready(0), ready(1), ready(2));
+        if let (true, Some(questions)) = (asked, questions) {
+            asked::answer(questions);
+        }
         if told {
             self.hear()?;
         }
