@@ -1,9 +1,9 @@
 //! Builds the root that the instances of a data directory share.
 //!
 //! The builder is a short-lived process in a new user namespace and a new mount namespace. It mounts the layers and
-//! the overlay on a [stage](super::root), sends descriptors of the two namespaces to the supervisor, and ends. From then
-//! on the root lives exactly as long as somebody holds the descriptors or is in a copy of the mount namespace: the
-//! kernel takes it apart when the last instance is gone, however that ended.
+//! the overlay on a [stage](super::root), sends descriptors of the two namespaces to the supervisor, and ends or [enters the
+//! root](super::instance). From then on the root lives exactly as long as somebody holds the descriptors or is in a copy
+//! of the mount namespace: the kernel takes it apart when the last instance is gone, however that ended.
 //!
 //! When the layers are [stacked](super::stacking) by a program, or names are [folded](super::folding), there is a further
 //! mount namespace for each, and the last is the one whose descriptor is sent.
@@ -21,7 +21,7 @@ use super::failure::{Attempt, Failure};
 use super::kernel::RootKernel;
 use super::skeleton::Places;
 use super::stacking::{self, Stacking};
-use super::{Context, die_with_parent, folding, identity, place, refusal, root};
+use super::{Context, die_with_parent, folding, identity, place, refusal, root, signals};
 use crate::plan::{IdMap, Plan, RootAction, Stack, Step, Upper, Way};
 use crate::tools;
 use crate::trace::trace;
@@ -50,6 +50,10 @@ pub struct Builder<'a> {
     /// The opened directories.
     unpacked: Vec<Option<OwnedFd>>,
     layers: usize,
+    /// That of the caller.
+    umask: Mode,
+    /// Whether the container has a terminal of its own.
+    own_terminal: bool,
     /// Whether what fails now is the stacking, which somebody else may be able to do.
     stacking: bool,
 }
@@ -85,6 +89,8 @@ impl<'a> Builder<'a> {
             servers: Vec::new(),
             unpacked: Vec::new(),
             layers: 0,
+            umask: Mode::empty(),
+            own_terminal: false,
             stacking: false,
         }
     }
@@ -97,6 +103,11 @@ impl<'a> Builder<'a> {
             true => Message::Unstacked { text },
             false => Message::Failed { code, text },
         });
+    }
+
+    /// Lets go of everything that was needed to build.
+    pub fn done(self) {
+        umask(self.umask);
     }
 
     /// Everything that only the caller may open is opened before the ids change.
@@ -247,7 +258,8 @@ impl RootKernel for Builder<'_> {
     fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
         die_with_parent()?;
         // What is built has the modes that are meant, whatever the caller's mask.
-        umask(Mode::from_bits_truncate(0o022));
+        self.own_terminal = !plan.exec.terminal.is_empty();
+        self.umask = umask(Mode::from_bits_truncate(0o022));
         match plan.identity.map {
             IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
                 .attempting(|| "map the caller's ids into a user namespace".into())?,
@@ -298,6 +310,9 @@ impl RootKernel for Builder<'_> {
             mounts: namespace("mnt")?,
             servers: std::mem::take(&mut self.servers),
         };
+        // From the next line on the supervisor keeps signals for the program, and what a terminal sends must not end this
+        // process instead.
+        signals::block(self.own_terminal).attempting(|| "block signals".into())?;
         trace(|| "root stacked".into());
         self.supervisor
             .send(&message)

@@ -43,6 +43,8 @@ pub enum Message {
     },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
+    /// To the container: the instance is known to others, and its program may begin.
+    Registered,
     /// From the container: the program is about to run.
     Running,
     /// From the container: the socket at which programs of the host are asked for.
@@ -125,6 +127,7 @@ impl Channel {
                 let pid = pid.as_raw().to_le_bytes();
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
             }
+            Message::Registered => self.send_bytes(b"N", &[]),
             Message::Running => self.send_bytes(b"B", &[]),
             Message::Portal(fd) => self.send_bytes(b"P", &[fd.as_fd()]),
             Message::Guest(fd) => self.send_bytes(b"I", &[fd.as_fd()]),
@@ -173,6 +176,7 @@ impl Channel {
                 pid.try_into()
                     .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
             ))),
+            (b"N", _, _) => Message::Registered,
             (b"B", _, _) => Message::Running,
             (b"P", Some(fd), _) => Message::Portal(fd),
             (b"I", Some(fd), _) => Message::Guest(fd),

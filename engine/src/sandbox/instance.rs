@@ -2,7 +2,9 @@
 //!
 //! Entering takes a process of its own: a supervisor that joined the user namespace could not go back to the host. The
 //! process joins the two namespaces of the root, unshares those that are the instance's, and forks the first process
-//! of the instance as a child of the supervisor's; then it ends.
+//! of the instance as a child of the supervisor's; then it ends. Where the root was just built, the builder is in its
+//! namespaces already and goes on as this process, while the supervisor makes the instance known to others. The program begins when
+//! both are done.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -15,47 +17,74 @@ use super::failure::{Attempt, Failure};
 use super::native::Native;
 use super::shared::SharedRoot;
 use super::{die_with_parent, kernel, refusal};
-use crate::plan::Plan;
+use crate::plan::{IdMap, Plan};
 use crate::sys::{Fork, fork, fork_sibling};
 
-/// Forks the process that enters `root`; answers its pid and the way to the instance. `image` is the image file, in which
-/// the tools begin at `tools_offset`.
+/// Who enters a root, and the way to the instance.
+#[derive(Debug)]
+pub struct Entering {
+    /// The process.
+    pub pid: Pid,
+    /// The way.
+    pub channel: Channel,
+}
+
+/// Whether the builder of a root can go on as the process that enters it for `plan`.
+///
+/// That process must have the caller's rights, because the first process opens with them what is bound from the
+/// host: with several ids the builder gives them up. And where the supervisor adopts what the container leaves behind, the
+/// builder must have ended before, or what it has started for the root would be taken for that.
+pub fn can_be_builder(plan: &Plan) -> bool {
+    matches!(plan.identity.map, IdMap::Single { .. }) && plan.namespaces.contains(&"pid")
+}
+
+/// Has a new process enter `root`. `image` is the image file, in which the tools begin at `tools_offset`.
 ///
 /// # Errors
 /// When there can be no further process.
-pub fn enter(
-    plan: &Plan,
-    root: &SharedRoot,
-    (image, tools_offset): (File, u64),
-) -> Result<(Pid, Channel), Failure> {
-    let (ours, channel) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
+pub fn enter(plan: &Plan, root: &SharedRoot, image: (&File, u64)) -> Result<Entering, Failure> {
+    let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
     match fork().attempting(|| "start a process".into())? {
-        Fork::Parent(entering) => Ok((entering, ours)),
+        Fork::Parent(pid) => Ok(Entering { pid, channel: ours }),
         Fork::Child => {
             // The supervisor alone may have its end: that it is closed is how the instance knows that the supervisor is gone.
             drop(ours);
-            let code = match join(plan, root) {
-                Ok(Fork::Parent(first)) => {
-                    u8::from(channel.send(&Message::Started(first)).is_err())
-                }
-                Ok(Fork::Child) => inside(plan, channel, image, tools_offset),
-                Err(failure) => {
-                    Native::new(channel, image, tools_offset).report(Err(failure));
-                    1
-                }
-            };
-            std::process::exit(i32::from(code))
+            begin(plan, join(root), theirs, image)
         }
     }
 }
 
-/// Joins the root's namespaces and forks into new ones.
-fn join(plan: &Plan, root: &SharedRoot) -> Result<Fork, Failure> {
+/// In a process that has `joined` the root's namespaces, with nothing open that the instance must not have: forks the first
+/// process of the instance, and tells at `channel` that it is there or why it is not.
+pub fn begin(
+    plan: &Plan,
+    joined: Result<(), Failure>,
+    channel: Channel,
+    (image, tools_offset): (&File, u64),
+) -> ! {
+    let begun = joined
+        .and_then(|()| image.try_clone().attempting(|| "open the image".into()))
+        .and_then(|image| unshare_and_fork(plan).map(|side| (side, image)));
+    let code = match begun {
+        Ok((Fork::Parent(first), _)) => u8::from(channel.send(&Message::Started(first)).is_err()),
+        Ok((Fork::Child, image)) => inside(plan, channel, image, tools_offset),
+        Err(Failure { code, text }) => {
+            u8::from(channel.send(&Message::Failed { code, text }).is_err())
+        }
+    };
+    std::process::exit(i32::from(code))
+}
+
+/// Joins the root's namespaces.
+fn join(root: &SharedRoot) -> Result<(), Failure> {
     die_with_parent()?;
     // Entering the user namespace gives the capabilities in it that entering the other one takes.
     setns(root.user.as_fd(), CloneFlags::CLONE_NEWUSER)
         .and_then(|()| setns(root.mounts.as_fd(), CloneFlags::CLONE_NEWNS))
-        .attempting(|| "enter the container's root".into())?;
+        .attempting(|| "enter the container's root".into())
+}
+
+fn unshare_and_fork(plan: &Plan) -> Result<Fork, Failure> {
     unshare(own(plan)).map_err(|error| refusal::explain(&error.into()))?;
     fork_sibling().attempting(|| "start a process".into())
 }

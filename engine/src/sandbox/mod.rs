@@ -41,9 +41,11 @@ mod stacking;
 mod supervise;
 mod terminal;
 
+use channel::Message;
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
 pub use guest::{Visit, visit};
+use instance::Entering;
 pub use kernel::{Kernel, RootKernel, build, run};
 pub use shared::Explicit;
 
@@ -81,7 +83,7 @@ pub struct Context<'a> {
 /// # Errors
 /// When the container cannot be built or the program not be started.
 pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
-    let obtained = shared::obtain(plan, &context)?;
+    let mut obtained = shared::obtain(plan, &context)?;
     // Before the fork: the end of a child that ends at once must not be missed.
     let signals =
         signals::block(!plan.exec.terminal.is_empty()).attempting(|| "block signals".into())?;
@@ -92,8 +94,15 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
             Some(descendants::children())
         }
     };
-    let image = (context.image, context.tools_offset);
-    let (entering, channel) = instance::enter(plan, &obtained.root, image)?;
+    let Entering { pid, channel } = match obtained.entering.take() {
+        Some(entering) => entering,
+        None => {
+            let image = (&context.image, context.tools_offset);
+            instance::enter(plan, &obtained.root, image)?
+        }
+    };
+    // Who is not there any more is found missing by what it does not answer.
+    let _ = channel.send(&Message::Registered);
     let connection = supervise::Connection {
         channel,
         signals,
@@ -101,7 +110,7 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
         plan: Some(plan),
         spared,
     };
-    supervise::supervise(supervise::Of::Instance(&obtained, entering), &connection)
+    supervise::supervise(supervise::Of::Instance(&obtained, pid), &connection)
 }
 
 /// A process ends when its parent does, however that ends: the supervisor's children with the supervisor.

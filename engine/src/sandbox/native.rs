@@ -421,6 +421,10 @@ impl Kernel for Native {
     }
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
+        match self.channel.receive() {
+            Ok(Some(Message::Registered)) => {}
+            _ => return Err(Failure::ours("the supervisor is gone")),
+        }
         umask(self.umask);
         let home = Home {
             exec,

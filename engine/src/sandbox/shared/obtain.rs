@@ -16,6 +16,7 @@ use crate::sandbox::builder::{self, Builder};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::guest::Door;
+use crate::sandbox::instance::{self, Entering};
 use crate::sandbox::{Context, identity, kernel, refusal, server};
 use crate::sys::{Fork, fork, fork_into, open_process};
 use crate::trace::trace;
@@ -25,6 +26,8 @@ use crate::unpack::{self, Unpacked};
 pub struct Obtained {
     /// The root.
     pub root: SharedRoot,
+    /// Its builder, where that one enters it.
+    pub entering: Option<Entering>,
     /// What the root is.
     pub key: Key,
     /// `None` for a root in memory, which is nobody else's.
@@ -41,21 +44,22 @@ pub struct Obtained {
 pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
     let key = Key::of(plan);
     let Some(data) = context.data else {
-        let root = build(plan, context)?;
+        let (root, entering) = build(plan, context)?;
         return Ok(Obtained {
             root,
+            entering,
             key,
             listener: None,
             door: None,
         });
     };
     let mut gate = data.enter()?;
-    let (root, key) = match running(&mut gate, data)? {
+    let ((root, entering), key) = match running(&mut gate, data)? {
         Some(found) => {
             let (living, running, root) = found;
             compare(&key, &running, living.pid, context)?;
             trace(|| format!("joined the root of process {}", living.pid));
-            (root, running)
+            ((root, None), running)
         }
         None => (build(plan, context)?, key),
     };
@@ -65,6 +69,7 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
     })?;
     Ok(Obtained {
         root,
+        entering,
         key,
         listener: Some(listener),
         door: Some(door),
@@ -129,8 +134,9 @@ fn compare(wanted: &Key, running: &Key, pid: u32, context: &Context<'_>) -> Resu
     }
 }
 
-/// Builds a root. What the host refuses to stack in one way is stacked in the next, with a warning.
-fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
+/// Builds a root, and answers the builder where it enters it. What the host refuses to stack in one way is stacked in the next,
+/// with a warning.
+fn build(plan: &Plan, context: &Context<'_>) -> Result<(SharedRoot, Option<Entering>), Failure> {
     let mut plan = Cow::Borrowed(plan);
     loop {
         let built = match mark(&plan, context) {
@@ -138,7 +144,7 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<SharedRoot, Failure> {
             Err(error) => Built::Unstacked(error.to_string()),
         };
         let reason = match built {
-            Built::Root(root) => return Ok(root),
+            Built::Root(root, entering) => return Ok((root, entering)),
             Built::Unstacked(reason) => reason,
         };
         let next = plan.restacked(&reason);
@@ -160,7 +166,7 @@ fn mark(plan: &Plan, context: &Context<'_>) -> Result<(), DataError> {
 
 /// What came of a builder.
 enum Built {
-    Root(SharedRoot),
+    Root(SharedRoot, Option<Entering>),
     /// Whoever was to stack the layers cannot, for this reason.
     Unstacked(String),
 }
@@ -176,29 +182,56 @@ fn build_once(plan: &Plan, context: &Context<'_>) -> Result<Built, Failure> {
     };
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
     let (server, servers) = serve(plan, context)?;
+    let (outer, inner) = match instance::can_be_builder(plan) {
+        true => Channel::pair().map(|(outer, inner)| (Some(outer), Some(inner))),
+        false => Ok((None, None)),
+    }
+    .attempting(|| "make a pair of sockets".into())?;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     match fork_into(namespaces).map_err(|error| refusal::explain(&error))? {
         Fork::Child => {
-            drop(ours);
+            drop((ours, outer));
             let mut builder = Builder::new(context, theirs, server, unpacked);
-            let result = kernel::build(plan, &mut builder);
-            let code = i32::from(result.is_err());
-            if let Err(failure) = result {
-                builder.report(failure);
+            match kernel::build(plan, &mut builder) {
+                Ok(()) => {
+                    builder.done();
+                    match inner {
+                        Some(channel) => {
+                            let image = (&context.image, context.tools_offset);
+                            instance::begin(plan, Ok(()), channel, image)
+                        }
+                        None => std::process::exit(0),
+                    }
+                }
+                Err(failure) => {
+                    builder.report(failure);
+                    std::process::exit(1)
+                }
             }
-            std::process::exit(code)
         }
         Fork::Parent(builder) => {
-            drop((theirs, server));
+            drop((theirs, server, inner));
             let built = await_root(plan, &ours, builder);
-            // It ends by itself, and at once: what it built is the supervisor's now.
-            let _ = waitpid(builder, None);
-            Ok(match built? {
-                Built::Root(root) => Built::Root(SharedRoot {
-                    servers: servers.into_iter().chain(root.servers).collect(),
-                    lease,
-                    ..root
+            let entering = match (&built, outer) {
+                (Ok(Built::Root(..)), Some(channel)) => Some(Entering {
+                    pid: builder,
+                    channel,
                 }),
+                _ => {
+                    // It ends by itself, and at once: what it built is the supervisor's now.
+                    let _ = waitpid(builder, None);
+                    None
+                }
+            };
+            Ok(match built? {
+                Built::Root(root, _) => {
+                    let root = SharedRoot {
+                        servers: servers.into_iter().chain(root.servers).collect(),
+                        lease,
+                        ..root
+                    };
+                    Built::Root(root, entering)
+                }
                 unstacked => unstacked,
             })
         }
@@ -251,12 +284,15 @@ fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<Built, Fai
             user,
             mounts,
             servers,
-        }) => Ok(Built::Root(SharedRoot {
-            user,
-            mounts,
-            servers,
-            lease: None,
-        })),
+        }) => {
+            let root = SharedRoot {
+                user,
+                mounts,
+                servers,
+                lease: None,
+            };
+            Ok(Built::Root(root, None))
+        }
         Some(Message::Unstacked { text }) => Ok(Built::Unstacked(text)),
         Some(Message::Failed { code, text }) => Err(Failure { code, text }),
         _ => Err(Failure::ours(
