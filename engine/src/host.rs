@@ -76,7 +76,23 @@ pub struct Host {
     pub files: Box<dyn Files>,
 }
 
+/// Where programs are looked for when the caller has no `PATH`.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 impl Host {
+    /// What the caller's `PATH` has under a name, without links.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        let path = self
+            .environment
+            .get("PATH")
+            .map_or(USUAL_PATH, String::as_str);
+        let mut places = path.split(':').filter(|place| place.starts_with('/'));
+        places.find_map(|place| {
+            let (path, kind) = self.files.resolve(&Path::new(place).join(name))?;
+            (kind == Kind::Other).then_some(path)
+        })
+    }
+
     /// Reads the host as it is now.
     pub fn capture() -> Host {
         let environment: BTreeMap<String, String> = std::env::vars_os()

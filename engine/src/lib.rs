@@ -4,6 +4,7 @@
 //! in `schema/reserved.yaml`; what it does at a start is a [`plan`], which is data, run by
 //! the [`sandbox`], which is the only part that acts.
 
+mod bus;
 mod byte_lock;
 mod command;
 mod commit;

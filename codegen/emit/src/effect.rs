@@ -42,6 +42,17 @@ fn one(effect: &Effect) -> TokenStream {
         }
         Effect::Portal => quote!(Portal),
         Effect::Admit { program } => quote!(Admit { program: #program }),
+        Effect::Bus {
+            address,
+            target,
+            talk,
+            own,
+        } => quote!(Bus {
+            address: #address,
+            target: #target,
+            talk: &[#(#talk),*],
+            own: &[#(#own),*],
+        }),
         Effect::ForEach { effects } => {
             let effects = emit(effects);
             quote!(ForEach { effects: #effects })

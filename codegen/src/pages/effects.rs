@@ -64,6 +64,21 @@ fn item(effect: &Effect, depth: usize) -> String {
             format!("the host's program {} is listed", code(program)),
             &[],
         ),
+        Effect::Bus {
+            address,
+            target,
+            talk,
+            own,
+        } => (
+            format!(
+                "the message bus {} at {}, through the host's `xdg-dbus-proxy`: calls to {}; names to own: {}",
+                code(address),
+                code(target),
+                names(talk),
+                names(own),
+            ),
+            &[],
+        ),
         Effect::ForEach { effects } => ("for every entry:".to_owned(), effects),
         Effect::When {
             conditions,
@@ -75,6 +90,17 @@ fn item(effect: &Effect, depth: usize) -> String {
     };
     let indent = "  ".repeat(depth);
     format!("{indent}- {text}\n{}", list(inner, depth + 1))
+}
+
+fn names(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names
+            .iter()
+            .map(|name| code(name))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
 }
 
 fn bind([source, target]: [&str; 2], access: AccessDecl, missing: Missing, glob: bool) -> String {

@@ -71,6 +71,17 @@ pub enum Active {
         /// A path with `*` and `?`, a name, or `*`; may hold `$NAME`.
         program: String,
     },
+    /// A message bus of the host appears as a socket, filtered.
+    Bus {
+        /// Its address on the host; may hold `$NAME`.
+        address: String,
+        /// Path of the socket in the container; may hold `$NAME`.
+        target: String,
+        /// Names that can be called; `.*` at the end stands for every name below.
+        talk: &'static [&'static str],
+        /// Names that can be owned.
+        own: &'static [&'static str],
+    },
     /// The effects, when all conditions on the host hold. `Condition::Is` never occurs: it is already decided.
     When {
         /// All of these must hold.
@@ -226,6 +237,17 @@ impl<'a> Scope<'a> {
             Effect::Portal => Active::Portal,
             Effect::Admit { program } => Active::Admit {
                 program: self.fill(program),
+            },
+            Effect::Bus {
+                address,
+                target,
+                talk,
+                own,
+            } => Active::Bus {
+                address: self.fill(address),
+                target: self.fill(target),
+                talk,
+                own,
             },
             Effect::ForEach { .. } | Effect::When { .. } => return None,
         })

@@ -67,6 +67,17 @@ pub enum Effect {
         /// A path with `*` and `?`, a name, or `*`.
         program: &'static str,
     },
+    /// A message bus of the host appears as a socket, filtered.
+    Bus {
+        /// Its address on the host.
+        address: &'static str,
+        /// Path of the socket in the container.
+        target: &'static str,
+        /// Names that can be called; `.*` at the end stands for every name below.
+        talk: &'static [&'static str],
+        /// Names that can be owned.
+        own: &'static [&'static str],
+    },
     /// The effects once for every entry of a map or record of a list.
     ForEach {
         /// What each brings.

@@ -110,6 +110,16 @@ pub enum PlanError {
         /// The region or permission.
         cause: String,
     },
+    /// The host lacks a program.
+    #[error(
+        "{cause}: the host has no `{program}`; install the package of that name or switch this off"
+    )]
+    NoProgram {
+        /// Its name.
+        program: &'static str,
+        /// The region or permission.
+        cause: String,
+    },
     /// A user id that real root's container has no id for.
     #[error(
         "environment: the id {id} is outside of 0 to {last}, which are the ids of this container"
@@ -138,7 +148,11 @@ pub fn build(
         .as_ref()
         .map(|_| Admitted::new(&effects.admitted, host));
     let environment = environment::environment(host, request, &person, &effects);
-    let (root, steps) = steps(host, request, &person, &effects);
+    let mut mounts = effects.steps.clone();
+    if let (Some(cause), Some(admitted)) = (&effects.portal, &admitted) {
+        mounts.extend(portal::steps(host, request, admitted, cause));
+    }
+    let (root, steps) = steps(host, request, &person, (&effects, mounts));
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
     Ok(Plan {
@@ -201,7 +215,7 @@ fn steps(
     host: &Host,
     request: &Request,
     person: &Person,
-    effects: &Effects,
+    (effects, asked): (&Effects, Vec<Step>),
 ) -> (Vec<Step<RootAction>>, Vec<Step>) {
     let brought: Vec<PathBuf> = effects
         .steps
@@ -219,11 +233,7 @@ fn steps(
         let place = target(&step.action);
         !writes || !place.is_some_and(|place| brought.iter().any(|at| place.starts_with(at)))
     });
-    mounts.extend(effects.steps.iter().cloned());
-    if let Some(cause) = &effects.portal {
-        let admitted = Admitted::new(&effects.admitted, host);
-        mounts.extend(portal::steps(host, request, &admitted, cause));
-    }
+    mounts.extend(asked);
     // A mount hides what was mounted below its target before: parents come first. The sort
     // is stable, so that of two for one target the setting's comes last.
     mounts.sort_by(|one, other| target(&one.action).cmp(&target(&other.action)));
@@ -391,6 +401,7 @@ fn target(action: &Action) -> Option<&Path> {
         | Action::Directory { target, .. }
         | Action::CopyProgram { target }
         | Action::Portal { target }
+        | Action::Bus { target, .. }
         | Action::Symlink { link: target, .. } => Some(target),
         _ => None,
     }

@@ -122,6 +122,7 @@ impl Display for Action {
             Action::UnpackTools { target } => line(to, "unpack", target),
             Action::CopyProgram { target } => line(to, "program", target),
             Action::Portal { target } => line(to, "portal", target),
+            Action::Bus { target, bus } => write!(to, "bus        {} {bus}", target.display()),
             Action::Tmpfs { target, mode } => {
                 write!(to, "tmpfs      {} mode {mode:o}", target.display())
             }

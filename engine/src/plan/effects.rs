@@ -8,6 +8,7 @@ use flatimage_reserved::effect::{Access, Condition, Missing, Stacker};
 use flatimage_reserved::expand::expand;
 
 use super::build::PlanError;
+use super::bus::Bus;
 use super::{Action, Step};
 use crate::host::Host;
 
@@ -114,6 +115,17 @@ impl Interpreter<'_> {
                 effects.portal.get_or_insert_with(|| cause.to_owned());
             }
             Active::Admit { program } => effects.admitted.push(self.text(&program)),
+            Active::Bus {
+                address,
+                target,
+                talk,
+                own,
+            } => {
+                let target = inside(&self.text(&target), cause)?;
+                let bus = Bus::new(&address, [talk, own], self.host, cause)?;
+                let steps = bus.map(|bus| step(Action::Bus { target, bus }, cause));
+                effects.steps.extend(steps);
+            }
             Active::Stack { with } => effects.stacker = Some((with, cause.to_owned())),
             Active::When {
                 conditions,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flatimage_reserved::effect::{Access, Missing};
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::host::Stream;
 mod accounts;
 mod base;
 mod build;
+mod bus;
 mod display;
 mod effects;
 mod environment;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use accounts::with_account;
 pub use build::{PlanError, ROOT_RANGE, Request, build};
+pub use bus::Bus;
 pub use filter::{Filter, Opened};
 pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
 pub use stack::Stack;
@@ -63,6 +65,14 @@ impl Plan {
     pub fn way(&self) -> Option<&Way> {
         self.root.iter().find_map(|step| match &step.action {
             RootAction::Layers { way, .. } => Some(way),
+            _ => None,
+        })
+    }
+
+    /// The message bus whose socket is at `place` in the container.
+    pub fn bus(&self, place: &Path) -> Option<&Bus> {
+        self.steps.iter().find_map(|step| match &step.action {
+            Action::Bus { target, bus } if target == place => Some(bus),
             _ => None,
         })
     }
@@ -252,6 +262,13 @@ pub enum Action {
     Portal {
         /// Where.
         target: PathBuf,
+    },
+    /// Makes the socket of a message bus.
+    Bus {
+        /// Where.
+        target: PathBuf,
+        /// Which one.
+        bus: Bus,
     },
     /// Hides what is at a path, if anything is: a file reads as empty, a directory is empty.
     Mask {

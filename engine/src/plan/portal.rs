@@ -1,7 +1,7 @@
 //! The portal: where in the container programs of the host are asked for, and which of them may be run.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use flatimage_reserved::effect::{Access, Missing};
 use serde::Serialize;
@@ -37,7 +37,7 @@ impl Admitted {
                     patterns.push(pattern.clone());
                 }
                 false if pattern == ANY => patterns.push(pattern.clone()),
-                false => patterns.extend(in_path(pattern, host).map(|path| text(&path))),
+                false => patterns.extend(host.program(pattern).map(|path| text(&path))),
             }
         }
         patterns.sort();
@@ -73,16 +73,6 @@ fn without_links(pattern: &str, host: &Host) -> Option<String> {
     let (directory, rest) = pattern.split_at(pattern[..wild].rfind('/')? + 1);
     let (directory, _) = host.files.resolve(Path::new(directory))?;
     Some(text(&directory.join(rest)))
-}
-
-/// What the caller's `PATH` has under a name, without links.
-fn in_path(name: &str, host: &Host) -> Option<PathBuf> {
-    let path = host.environment.get("PATH")?;
-    let places = path.split(':').filter(|place| place.starts_with('/'));
-    places
-        .filter_map(|place| host.files.resolve(&Path::new(place).join(name)))
-        .map(|(path, _)| path)
-        .next()
 }
 
 /// Whether a path fits a pattern, component by component.
@@ -165,7 +155,10 @@ pub fn steps(host: &Host, request: &Request, admitted: &Admitted, cause: &str) -
         },
     ];
     // Where it would be refused the container's own is of more use.
-    if in_path(OPENER, host).is_some_and(|path| admitted.admits(&path)) {
+    if host
+        .program(OPENER)
+        .is_some_and(|path| admitted.admits(&path))
+    {
         actions.push(Action::Symlink {
             link: place.join(OPENER),
             target: ASKER.into(),

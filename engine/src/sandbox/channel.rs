@@ -3,8 +3,11 @@
 //! A pair of `SOCK_SEQPACKET` sockets: one message is one packet, a closed end is the end of
 //! the process behind it. The first byte says what a message is.
 
+use std::ffi::OsStr;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -49,6 +52,13 @@ pub enum Message {
     Running,
     /// From the container: the socket at which programs of the host are asked for.
     Portal(OwnedFd),
+    /// From the container: a socket at which programs in it reach a message bus.
+    Bus {
+        /// The socket.
+        listener: OwnedFd,
+        /// Where it is in the container.
+        target: PathBuf,
+    },
     /// To the container: the way to who wants to run a further program in it.
     Guest(OwnedFd),
     /// From a guest: what to run, and the standard streams for it.
@@ -130,6 +140,10 @@ impl Channel {
             Message::Registered => self.send_bytes(b"N", &[]),
             Message::Running => self.send_bytes(b"B", &[]),
             Message::Portal(fd) => self.send_bytes(b"P", &[fd.as_fd()]),
+            Message::Bus { listener, target } => {
+                let target = target.as_os_str().as_bytes();
+                self.send_bytes(&[b"O", target].concat(), &[listener.as_fd()])
+            }
             Message::Guest(fd) => self.send_bytes(b"I", &[fd.as_fd()]),
             Message::Visit { streams, visit } => {
                 let fds = streams.iter().chain([visit]);
@@ -179,6 +193,10 @@ impl Channel {
             (b"N", _, _) => Message::Registered,
             (b"B", _, _) => Message::Running,
             (b"P", Some(fd), _) => Message::Portal(fd),
+            ([b'O', target @ ..], Some(listener), _) => Message::Bus {
+                listener,
+                target: OsStr::from_bytes(target).into(),
+            },
             (b"I", Some(fd), _) => Message::Guest(fd),
             (b"V", Some(input), Some(output)) => match (fds.next(), fds.next()) {
                 (Some(error), Some(visit)) => Message::Visit {
@@ -218,13 +236,30 @@ impl Channel {
 /// # Errors
 /// As sendmsg(2).
 pub fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_some(socket, bytes, fds).map(drop)
+}
+
+/// Sends as much as goes at once, with descriptors; answers how many bytes that was. Never raises `SIGPIPE`.
+///
+/// # Errors
+/// As sendmsg(2).
+pub fn send_some(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
     let fds: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&fds)];
     let rights = if fds.is_empty() { &[][..] } else { &rights };
     let data = [IoSlice::new(bytes)];
     let flags = MsgFlags::MSG_NOSIGNAL;
-    sendmsg::<UnixAddr>(socket.as_raw_fd(), &data, rights, flags, None)?;
-    Ok(())
+    Ok(sendmsg::<UnixAddr>(
+        socket.as_raw_fd(),
+        &data,
+        rights,
+        flags,
+        None,
+    )?)
 }
 
 impl From<OwnedFd> for Channel {

@@ -72,6 +72,17 @@ pub fn enter_inner(identity: &Identity) -> io::Result<()> {
     }
 }
 
+/// Enters a user namespace in which the ids are what they are outside, for the right to have a mount namespace of one's own.
+///
+/// # Errors
+/// `EPERM` or `ENOSPC` where the host gives no namespaces.
+pub fn enter_alike() -> io::Result<()> {
+    let (uid, gid) = (Uid::effective(), Gid::effective());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+    let (uid, gid) = (format!("{uid} {uid} 1"), format!("{gid} {gid} 1"));
+    write_maps("/proc/self", &uid, &gid, false)
+}
+
 /// Takes the ids of `identity` in the inner namespace. Capabilities are gone after it, unless
 /// the id is 0.
 ///

@@ -1,10 +1,9 @@
 //! The kernel itself, called from the first process of an instance, which is in a copy of the shared root's mounts.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Permissions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flatimage_reserved::declared::FILTER;
@@ -17,14 +16,16 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::guest::Home;
 use super::kernel::Kernel;
-use super::{die_with_parent, identity, init, peer, place, root};
-use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step, with_account};
+use super::{die_with_parent, identity, init, place, root};
+use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step};
 use crate::sys::{
     MountAttributes, Questions, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
     join_new_session_keyring, move_mount, set_attributes,
 };
+use crate::tools;
 use crate::trace::trace;
-use crate::{marker, private, tools};
+
+mod files;
 
 /// The kernel as the first process of the container sees it.
 pub struct Native {
@@ -60,9 +61,6 @@ const NOTHING: MountAttributes = MountAttributes {
     no_devices: true,
     no_exec: true,
 };
-
-/// Bytes of a file of accounts beyond which it is left as it is.
-const LONGEST_ACCOUNTS: u64 = 1 << 20;
 
 impl Native {
     /// For the process that was just forked into the instance's namespaces. `image` is the opened
@@ -196,78 +194,6 @@ impl Native {
         )
     }
 
-    fn copy_program(&self, target: &Path) -> io::Result<()> {
-        let name = self.go_beside(target)?;
-        let size = marker::placement().map_or(0, |placement| placement.elf_size);
-        let mut copy = File::create(name)?;
-        private::copy_program(&mut self.image.try_clone()?, &mut copy, size)?;
-        copy.set_permissions(Permissions::from_mode(0o555))?;
-        drop(copy);
-        chdir("/")?;
-        let copy = place::find(self.place()?, target)?;
-        let attributes = MountAttributes {
-            read_only: true,
-            ..DATA_ONLY
-        };
-        self.attach_copy(&copy, target, attributes)
-    }
-
-    /// The supervisor listens, and whoever finds the socket may ask.
-    fn open_portal(&self, target: &Path) -> io::Result<()> {
-        let name = self.go_beside(target)?;
-        let listener = peer::listen_in_directory(name)?;
-        fs::set_permissions(name, Permissions::from_mode(0o666))?;
-        chdir("/")?;
-        self.channel.send(&Message::Portal(listener))
-    }
-
-    /// Makes the directory of `target` the working directory, and answers the name in it: a path from `/` would be the stage's.
-    fn go_beside<'a>(&self, target: &'a Path) -> io::Result<&'a Path> {
-        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        let parent = place::ensure(self.place()?, parent, place::Missing::Directory)?;
-        nix::unistd::fchdir(&parent)?;
-        Ok(Path::new(name))
-    }
-
-    /// Shows the file with a line more when it has none for the id. A root without the file has
-    /// been given one by the skeleton, unless it was deleted: then it stays away.
-    fn account(&mut self, target: &Path, id: u32, line: &str) -> io::Result<()> {
-        let root = self.place()?;
-        let Some(contents) = place::read(root, target, LONGEST_ACCOUNTS)? else {
-            return Ok(());
-        };
-        match with_account(&contents, id, line) {
-            Some(contents) => self.show(target, &contents, DATA_ONLY),
-            None => Ok(()),
-        }
-    }
-
-    /// Shows a file with these contents in the place of the root's, which stays as it is.
-    fn show(
-        &mut self,
-        target: &Path,
-        contents: &str,
-        attributes: MountAttributes,
-    ) -> io::Result<()> {
-        if !std::mem::replace(&mut self.has_own_files, true) {
-            root::mount_own_files()?;
-        }
-        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let file = root::write_own_file(name, contents)?;
-        self.attach_copy(&file, target, attributes)
-    }
-
-    /// A root without the file has been given one by the skeleton, unless it was deleted: then it stays away.
-    fn machine(&mut self, target: &Path, id: &str) -> io::Result<()> {
-        match place::find(self.place()?, target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(_) => self.show(target, &format!("{id}\n"), NOTHING),
-        }
-    }
-
     fn mask(&self, target: &Path) -> io::Result<()> {
         let root = self.place()?;
         let place = match place::find(root, target) {
@@ -320,6 +246,7 @@ impl Native {
             }
             Action::CopyProgram { target } => self.copy_program(target),
             Action::Portal { target } => self.open_portal(target),
+            Action::Bus { target, .. } => self.open_bus(target),
             Action::Devpts { target } => {
                 let options = [(c"mode", c"620"), (c"ptmxmode", c"666")];
                 let attributes = MountAttributes {

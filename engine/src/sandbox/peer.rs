@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -43,6 +44,14 @@ pub fn listen(name: &str) -> io::Result<OwnedFd> {
 /// As bind(2); `EADDRINUSE` when there is such a file.
 pub fn listen_in_directory(name: &Path) -> io::Result<OwnedFd> {
     listen_at(&UnixAddr::new(name)?)
+}
+
+/// Listens for connections without packets at a new file in the working directory. Whoever accepts waits.
+///
+/// # Errors
+/// As bind(2); `EADDRINUSE` when there is such a file.
+pub fn listen_for_streams(name: &Path) -> io::Result<OwnedFd> {
+    UnixListener::bind(name).map(OwnedFd::from)
 }
 
 fn listen_at(address: &UnixAddr) -> io::Result<OwnedFd> {

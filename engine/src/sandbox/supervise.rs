@@ -15,6 +15,7 @@ use super::failure::{Attempt, Failure};
 use super::shared::Obtained;
 use super::terminal::Terminal;
 use super::{descendants, init, signals};
+use crate::bus;
 use crate::host::Stream;
 use crate::plan::Plan;
 use crate::portal::Portal;
@@ -215,6 +216,12 @@ impl Container<'_> {
             Some(Message::Portal(listener)) => {
                 let plan = self.connection.plan;
                 self.portal = plan.and_then(|plan| Portal::new(listener, plan));
+                Ok(None)
+            }
+            Some(Message::Bus { listener, target }) => {
+                if let Some(bus) = self.connection.plan.and_then(|plan| plan.bus(&target)) {
+                    bus::serve(listener, bus);
+                }
                 Ok(None)
             }
             Some(Message::Terminal(inner)) => self.begin(inner).map(|()| None),

@@ -4,7 +4,7 @@ use crate::model::Access;
 use crate::model::build::access;
 use crate::nearest;
 use crate::report::Report;
-use crate::source::{Allow, Bind, Effect, Encoding, Field, FieldKind, Source, When};
+use crate::source::{Allow, Bind, Bus, Effect, Encoding, Field, FieldKind, Source, When};
 
 pub fn check(source: &Source, report: &mut Report) {
     let rules: Vec<&str> = source
@@ -99,6 +99,7 @@ impl<'a> Scope<'a> {
             Effect::Admit(admit) => {
                 self.template(report, &format!("{path}.admit.program"), &admit.program);
             }
+            Effect::Bus(bus) => self.bus(report, &format!("{path}.bus"), bus),
             Effect::Allow(allow) => self.allow(report, &format!("{path}.allow"), allow),
             Effect::Unmask(unmask) => {
                 self.path(report, &format!("{path}.unmask.target"), &unmask.target);
@@ -115,6 +116,24 @@ impl<'a> Scope<'a> {
                 }
             }
             Effect::When(when) => self.when(report, &format!("{path}.when"), when),
+        }
+    }
+
+    fn bus(&self, report: &mut Report, path: &str, bus: &Bus) {
+        self.template(report, &format!("{path}.address"), &bus.address);
+        self.path(report, &format!("{path}.target"), &bus.target);
+        for (key, names) in [("talk", &bus.talk), ("own", &bus.own)] {
+            for (place, name) in names
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| !is_bus_name(name))
+            {
+                report.add(
+                    &format!("{path}.{key}[{place}]"),
+                    format!("`{name}` is no name on a message bus"),
+                    "write it as `org.example.Name`, or `org.example.*` for all below",
+                );
+            }
         }
     }
 
@@ -275,4 +294,18 @@ fn placeholders(template: &str) -> Vec<&str> {
         rest = &tail[close + 1..];
     }
     found
+}
+
+/// A well-known name as the D-Bus specification has it, or all names below one.
+fn is_bus_name(name: &str) -> bool {
+    let whole = name.strip_suffix(".*").unwrap_or(name);
+    let is_element = |element: &str| {
+        let mut bytes = element.bytes();
+        let first = bytes.next();
+        first.is_some_and(|byte| !byte.is_ascii_digit())
+            && element
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    name.len() <= 255 && whole.contains('.') && whole.split('.').all(is_element)
 }

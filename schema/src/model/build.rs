@@ -182,6 +182,12 @@ fn effect(effect: &source::Effect) -> Effect {
         source::Effect::Admit(admit) => Effect::Admit {
             program: admit.program.clone(),
         },
+        source::Effect::Bus(bus) => Effect::Bus {
+            address: bus.address.clone(),
+            target: bus.target.clone(),
+            talk: bus.talk.clone(),
+            own: bus.own.clone(),
+        },
         source::Effect::ForEach(each) => Effect::ForEach {
             effects: effects(&each.effects),
         },

@@ -175,6 +175,13 @@ pub enum Effect {
     Portal,
     /// A program of the host that may be run.
     Admit { program: String },
+    /// A message bus of the host, filtered.
+    Bus {
+        address: String,
+        target: String,
+        talk: Vec<String>,
+        own: Vec<String>,
+    },
     /// Once for every entry.
     ForEach { effects: Vec<Effect> },
     /// While all conditions hold.

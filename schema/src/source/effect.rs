@@ -32,6 +32,8 @@ pub enum Effect {
     Portal(Portal),
     /// A program of the host that may be run for the container.
     Admit(Admit),
+    /// A message bus of the host, filtered.
+    Bus(Bus),
     /// Effects once for every entry of a map or record of a list.
     ForEach(ForEach),
     /// Effects while all conditions given hold.
@@ -172,6 +174,23 @@ pub struct Portal {}
 pub struct Admit {
     /// Its path on the host with `*` and `?`, its name in the caller's `PATH`, or `*` for every program.
     pub program: String,
+}
+
+/// A message bus of the host appears in the container as a socket, through a program that passes on only what the names here
+/// allow. Left out when a variable in `address` is not set; the container does not start when the host lacks the program.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bus {
+    /// Address of the bus on the host, as the D-Bus specification has it.
+    pub address: String,
+    /// Path of the socket in the container.
+    pub target: String,
+    /// Names whose owners can be called; `.*` at the end stands for every name below.
+    #[serde(default)]
+    pub talk: Vec<String>,
+    /// Names that programs in the container can own, and call; with `.*` as above.
+    #[serde(default)]
+    pub own: Vec<String>,
 }
 
 /// Effects once for every entry of a map (`{key}`, `{value}`) or record of a list (`{field}`).
