@@ -15,6 +15,10 @@ use serde::Serialize;
 use crate::sandbox::plain;
 
 mod glob;
+mod loader_cache;
+
+pub use glob::wildcard;
+pub use loader_cache::{Class, Library};
 
 /// What a path of the host leads to, links followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub trait Files {
     fn resolve(&self, path: &Path) -> Option<(PathBuf, Kind)>;
     /// The existing paths that match a pattern with `*` and `?` in its components, sorted.
     fn matches(&self, pattern: &str) -> Vec<PathBuf>;
+    /// The shared libraries that the host's loader knows, in its order.
+    fn libraries(&self) -> Vec<Library>;
 }
 
 /// An account as the container shows it.
@@ -193,6 +199,11 @@ impl Files for RealFiles {
 
     fn matches(&self, pattern: &str) -> Vec<PathBuf> {
         glob::matches(pattern)
+    }
+
+    fn libraries(&self) -> Vec<Library> {
+        let cache = fs::read(loader_cache::PATH).unwrap_or_default();
+        loader_cache::libraries(&cache).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use flatimage::host::{Account, Files, Host, Kind};
+use flatimage::host::{Account, Class, Files, Host, Kind, Library};
 use flatimage::image::Image;
 use flatimage::plan::{self, LayerSource, Request, Upper};
 use flatimage::tools::Tools;
@@ -44,6 +44,15 @@ impl Files for Everything {
             Kind::Directory
         };
         Some((path.to_owned(), kind))
+    }
+
+    fn libraries(&self) -> Vec<Library> {
+        let library = |class| Library {
+            name: "libcuda.so.1".into(),
+            path: "/usr/lib/libcuda.so.1".into(),
+            class,
+        };
+        [Class::Native, Class::Compat].map(library).into()
     }
 
     fn matches(&self, pattern: &str) -> Vec<PathBuf> {

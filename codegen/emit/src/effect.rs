@@ -23,6 +23,9 @@ fn one(effect: &Effect) -> TokenStream {
             let (access, missing) = (self::access(access), self::missing(*missing));
             quote!(Bind { source: #source, target: #target, access: #access, missing: #missing, glob: #glob })
         }
+        Effect::Libraries { names, target } => {
+            quote!(Libraries { names: &[#(#names),*], target: #target })
+        }
         Effect::Setenv { name, value } => quote!(Setenv { name: #name, value: #value }),
         Effect::Tmpfs { target } => quote!(Tmpfs { target: #target }),
         Effect::Symlink { link, target } => quote!(Symlink { link: #link, target: #target }),

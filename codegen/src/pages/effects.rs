@@ -33,6 +33,15 @@ fn item(effect: &Effect, depth: usize) -> String {
             ),
             &[],
         ),
+        Effect::Libraries { names, target } => (
+            format!(
+                "libraries of the host's loader, read-only in {} and {}: {}",
+                code(&format!("{target}/lib")),
+                code(&format!("{target}/lib32")),
+                self::names(names),
+            ),
+            &[],
+        ),
         Effect::Allow { rules } => {
             let rules: Vec<String> = rules
                 .iter()
@@ -109,10 +118,10 @@ fn bind([source, target]: [&str; 2], access: AccessDecl, missing: Missing, glob:
     } else {
         code(source)
     };
-    let place = if source == target {
-        String::new()
-    } else {
-        format!(" at {}", code(target))
+    let place = match (source == target, glob) {
+        (true, _) => String::new(),
+        (false, true) => format!(" in {}", code(target)),
+        (false, false) => format!(" at {}", code(target)),
     };
     let access = match access {
         AccessDecl::Is(Access::Ro) => "read-only".to_owned(),

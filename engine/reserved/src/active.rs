@@ -20,8 +20,15 @@ pub enum Active {
         access: Access,
         /// What happens when the host has no such path, or a variable in `source` is not set.
         missing: Missing,
-        /// `source` is a pattern; every path that matches is bound at its own path.
+        /// `source` is a pattern; every path that matches is bound at its own path, or in `target` where that is another.
         glob: bool,
+    },
+    /// Shared libraries of the host appear, read-only.
+    Libraries {
+        /// Patterns of the names that programs ask for.
+        names: &'static [&'static str],
+        /// Directory in the container, may hold `$NAME`; they are in `lib` and `lib32` below it.
+        target: String,
     },
     /// A variable is set in the container.
     Setenv {
@@ -215,6 +222,10 @@ impl<'a> Scope<'a> {
                 },
                 missing,
                 glob,
+            },
+            Effect::Libraries { names, target } => Active::Libraries {
+                names,
+                target: self.fill(target),
             },
             Effect::Setenv { name, value } => Active::Setenv {
                 name: self.fill(name),

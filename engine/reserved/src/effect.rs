@@ -16,8 +16,16 @@ pub enum Effect {
         access: AccessDecl,
         /// What happens when the host has no such path.
         missing: Missing,
-        /// `source` is a pattern (`*`, `?` in the last component) and `target` the same for every path that matches.
+        /// `source` is a pattern (`*`, `?` in the last component) and `target` the same for every path that matches, or the
+        /// directory that all matches are in.
         glob: bool,
+    },
+    /// Shared libraries of the host appear, read-only.
+    Libraries {
+        /// Patterns of the names that programs ask for.
+        names: &'static [&'static str],
+        /// Directory in the container; they are in `lib` and `lib32` below it.
+        target: &'static str,
     },
     /// A variable is set in the container.
     Setenv {

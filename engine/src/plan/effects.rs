@@ -10,7 +10,7 @@ use flatimage_reserved::expand::expand;
 use super::build::PlanError;
 use super::bus::Bus;
 use super::{Action, Step};
-use crate::host::Host;
+use crate::host::{Class, Host, Kind, Library, wildcard};
 
 /// What the effects of all settings add up to.
 #[derive(Default)]
@@ -72,6 +72,10 @@ impl Interpreter<'_> {
                     self.bind(&bind)?
                 };
                 effects.steps.extend(steps);
+            }
+            Active::Libraries { names, target } => {
+                let target = inside(&self.text(&target), cause)?;
+                effects.steps.extend(self.libraries(names, &target, cause));
             }
             Active::Setenv { name, value } => {
                 effects
@@ -197,7 +201,39 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Every match of a pattern, at its own path.
+    /// The libraries whose names fit, each once: the loader takes the first of a name.
+    fn libraries(&self, names: &[&str], target: &Path, cause: &str) -> Vec<Step> {
+        let mut places = BTreeMap::new();
+        for Library { name, path, class } in self.host.files.libraries() {
+            let fits = |pattern: &&str| wildcard(pattern.as_bytes(), name.as_bytes());
+            let directory = match class {
+                Class::Native => "lib",
+                Class::Compat => "lib32",
+            };
+            if names.iter().any(fits)
+                && let Some((source, Kind::Other)) = self.host.files.resolve(&path)
+            {
+                let place = target.join(directory).join(name);
+                places.entry(place).or_insert(source);
+            }
+        }
+        let bind = |(target, source)| {
+            let access = Access::Ro;
+            let missing = Missing::Skip;
+            step(
+                Action::Bind {
+                    source,
+                    target,
+                    access,
+                    missing,
+                },
+                cause,
+            )
+        };
+        places.into_iter().map(bind).collect()
+    }
+
+    /// Every match of a pattern, at its own path or in the directory of the target.
     fn matches(&self, bind: &Bind<'_>) -> Result<Vec<Step>, PlanError> {
         let matches = self.host.files.matches(&self.text(&bind.source));
         if matches.is_empty() && bind.missing == Missing::Fail {
@@ -206,9 +242,20 @@ impl Interpreter<'_> {
                 cause: bind.cause.to_owned(),
             });
         }
+        let directory = match bind.target == bind.source {
+            true => None,
+            false => Some(inside(&self.text(&bind.target), bind.cause)?),
+        };
+        let place = |path: PathBuf| match &directory {
+            None => Some(path),
+            Some(directory) => Some(directory.join(path.file_name()?)),
+        };
         Ok(matches
             .into_iter()
-            .filter_map(|path| Some(bind.step(self.host.files.resolve(&path)?.0, path)))
+            .filter_map(|path| {
+                let (source, _) = self.host.files.resolve(&path)?;
+                Some(bind.step(source, place(path)?))
+            })
             .collect())
     }
 }

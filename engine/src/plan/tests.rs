@@ -8,7 +8,7 @@ use flatimage_reserved::effect::{
 use flatimage_reserved::value::Value;
 
 use super::*;
-use crate::host::{Account, Files, Host, Kind};
+use crate::host::{Account, Class, Files, Host, Kind, Library};
 use crate::image::Image;
 use crate::tools::Tools;
 
@@ -19,6 +19,26 @@ struct Table(HashMap<PathBuf, (PathBuf, Kind)>);
 impl Files for Table {
     fn resolve(&self, path: &Path) -> Option<(PathBuf, Kind)> {
         self.0.get(path).cloned()
+    }
+
+    fn libraries(&self) -> Vec<Library> {
+        let library = |(name, path, class): (&str, &str, Class)| Library {
+            name: name.into(),
+            path: path.into(),
+            class,
+        };
+        let known = [
+            ("libcuda.so.1", "/opt/driver/libcuda.so.1", Class::Native),
+            ("libcuda.so.1", "/opt/older/libcuda.so.1", Class::Native),
+            ("libcuda.so.1", "/opt/driver32/libcuda.so.1", Class::Compat),
+            (
+                "libGLX_nvidia.so.0",
+                "/opt/gone/libGLX_nvidia.so.0",
+                Class::Native,
+            ),
+            ("libc.so.6", "/opt/driver/libc.so.6", Class::Native),
+        ];
+        known.map(library).into()
     }
 
     fn matches(&self, pattern: &str) -> Vec<PathBuf> {
@@ -226,6 +246,68 @@ fn a_source_whose_variable_is_unset_is_not_bound_at_what_is_left_of_it() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("`UNSET`, which is not set"), "{error}");
+}
+
+#[test]
+fn libraries_are_those_that_the_loader_would_take_and_that_are_there() {
+    static EFFECTS: [Effect; 1] = [Effect::Libraries {
+        names: &["libcuda.so*", "lib*_nvidia.so*"],
+        target: "/run/x",
+    }];
+    let host = host(
+        &[
+            (
+                "/opt/driver/libcuda.so.1",
+                "/opt/driver/libcuda.so.535",
+                Kind::Other,
+            ),
+            (
+                "/opt/older/libcuda.so.1",
+                "/opt/older/libcuda.so.1",
+                Kind::Other,
+            ),
+            (
+                "/opt/driver32/libcuda.so.1",
+                "/opt/driver32/libcuda.so.1",
+                Kind::Other,
+            ),
+            (
+                "/opt/driver/libc.so.6",
+                "/opt/driver/libc.so.6",
+                Kind::Other,
+            ),
+        ],
+        &[],
+    );
+    let plan = plan_of(&EFFECTS, "v", &host, &request(&[])).unwrap();
+    let pairs = [
+        ("/opt/driver/libcuda.so.535", "/run/x/lib/libcuda.so.1"),
+        ("/opt/driver32/libcuda.so.1", "/run/x/lib32/libcuda.so.1"),
+    ];
+    let expected = pairs.map(|(source, target)| (PathBuf::from(source), PathBuf::from(target)));
+    assert_eq!(binds(&plan, "setting"), expected);
+}
+
+#[test]
+fn matches_keep_their_names_in_the_directory_of_the_target() {
+    static EFFECTS: [Effect; 1] = [Effect::Bind {
+        source: "/etc/icd.d/nvidia*",
+        target: "/run/x/icd.d",
+        access: AccessDecl::Is(Access::Ro),
+        missing: Missing::Skip,
+        glob: true,
+    }];
+    let host = host(
+        &[(
+            "/etc/icd.d/nvidia.json",
+            "/opt/nvidia_icd.json",
+            Kind::Other,
+        )],
+        &[],
+    );
+    let plan = plan_of(&EFFECTS, "v", &host, &request(&[])).unwrap();
+    let pair = ("/opt/nvidia_icd.json", "/run/x/icd.d/nvidia.json");
+    assert_eq!(binds(&plan, "setting"), [(pair.0.into(), pair.1.into())]);
 }
 
 #[test]

@@ -83,6 +83,21 @@ impl<'a> Scope<'a> {
     fn one(&self, report: &mut Report, path: &str, effect: &Effect) {
         match effect {
             Effect::Bind(bind) => self.bind(report, &format!("{path}.bind"), bind),
+            Effect::Libraries(libraries) => {
+                self.path(
+                    report,
+                    &format!("{path}.libraries.target"),
+                    &libraries.target,
+                );
+                let odd = |name: &String| name.is_empty() || name.contains('/');
+                for (place, name) in libraries.names.iter().enumerate().filter(|it| odd(it.1)) {
+                    report.add(
+                        &format!("{path}.libraries.names[{place}]"),
+                        format!("`{name}` is no pattern for the name of a library"),
+                        "name it without a directory, as `libexample.so*`",
+                    );
+                }
+            }
             Effect::Setenv(setenv) => {
                 self.template(report, &format!("{path}.setenv.name"), &setenv.name);
                 variable(report, &format!("{path}.setenv.name"), &setenv.name);
@@ -169,14 +184,6 @@ impl<'a> Scope<'a> {
         self.path(report, &format!("{path}.source"), &bind.source);
         if let Some(target) = &bind.target {
             self.path(report, &format!("{path}.target"), target);
-            if bind.glob {
-                let what = "a bind whose source is a pattern has a target";
-                report.add(
-                    &format!("{path}.target"),
-                    what,
-                    "leave the target out: each match keeps its own path",
-                );
-            }
         }
         let at = format!("{path}.access");
         match access(&bind.access) {

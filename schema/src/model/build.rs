@@ -156,6 +156,10 @@ fn effect(effect: &source::Effect) -> Effect {
             missing: bind.missing,
             glob: bind.glob,
         },
+        source::Effect::Libraries(libraries) => Effect::Libraries {
+            names: libraries.names.clone(),
+            target: libraries.target.clone(),
+        },
         source::Effect::Setenv(setenv) => Effect::Setenv {
             name: setenv.name.clone(),
             value: setenv.value.clone(),

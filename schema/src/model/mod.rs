@@ -155,6 +155,8 @@ pub enum Effect {
         missing: Missing,
         glob: bool,
     },
+    /// Shared libraries of the host appear.
+    Libraries { names: Vec<String>, target: String },
     /// A variable is set.
     Setenv { name: String, value: String },
     /// An empty filesystem in memory.

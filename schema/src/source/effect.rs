@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub enum Effect {
     /// A path of the host appears in the container.
     Bind(Bind),
+    /// Shared libraries of the host appear in the container.
+    Libraries(Libraries),
     /// A variable is set in the container.
     Setenv(Setenv),
     /// An empty filesystem in memory.
@@ -46,7 +48,8 @@ pub enum Effect {
 pub struct Bind {
     /// Path on the host.
     pub source: String,
-    /// Path in the container; the same as on the host when it is left out.
+    /// Path in the container; the same as on the host when it is left out. With `glob`, the directory in which each match is under its
+    /// own name.
     #[serde(default)]
     pub target: Option<String>,
     /// `ro`, `rw`, `dev` (device nodes work), or the placeholder of a field that holds one of them.
@@ -54,7 +57,7 @@ pub struct Bind {
     /// What happens when the host has no such path.
     #[serde(default)]
     pub missing: Missing,
-    /// The last component of the source is a pattern with `*` and `?`. Each match is bound at its own path.
+    /// The last component of the source is a pattern with `*` and `?`. Each match is bound at its own path unless there is a target.
     #[serde(default)]
     pub glob: bool,
 }
@@ -68,6 +71,16 @@ pub enum Missing {
     Skip,
     /// The container does not start.
     Fail,
+}
+
+/// Shared libraries that the host's loader knows appear read-only in the container, each under the name that programs ask for.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Libraries {
+    /// Patterns of names, with `*` and `?`.
+    pub names: Vec<String>,
+    /// Directory in the container: the machine's own are in `lib` below it, those for 32-bit programs in `lib32`.
+    pub target: String,
 }
 
 /// A variable is set in the container.
