@@ -140,9 +140,10 @@ fn download(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), FetchError> {
     let url = || wanted.url.to_owned();
-    let (mut tries, mut version) = (0, None);
+    let (mut tries, mut version, mut furthest) = (0, None, 0);
     loop {
         let mut length = part.length().map_err(failed("read", to))?;
+        furthest = length.max(furthest);
         if length > 0 && version.is_none() && wanted.sum.is_none() {
             // Nothing would tell that the rest is of another file than the beginning.
             part.keep(0).map_err(failed("write", to))?;
@@ -169,7 +170,8 @@ fn download(
         };
         let got = part.length().map_err(failed("read", to))?;
         // As long as it gets on there is no reason to give up.
-        tries = if got > length { 0 } else { tries + 1 };
+        tries = if got > furthest { 0 } else { tries + 1 };
+        furthest = got.max(furthest);
         if tries >= TRIES {
             return Err(FetchError::Refused { url: url(), reason });
         }
@@ -239,6 +241,7 @@ impl Piece<'_> {
                 Ok(0) => return Ok(done),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_end(&error) => return Err(passing("it was cut off")),
                 Err(error) => return Err(passing(error.to_string())),
             };
             done += count as u64;
@@ -257,6 +260,12 @@ impl Piece<'_> {
             false => Ok(()),
         }
     }
+}
+
+/// Whether the other side has gone.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+    [ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&error.kind())
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FetchError {

@@ -126,6 +126,11 @@ fn what_is_gone_on_with_without_a_sum_is_the_same_version() {
         assert_eq!(Bench::new().trust(&url).unwrap(), content());
         assert_eq!(starts(&server), [None, start], "{tag}");
     }
+    // Beginning anew is no progress.
+    let (url, server) = serve(&content(), &[Way::Cut(1000)]);
+    let error = Bench::new().trust(&url).unwrap_err();
+    assert!(error.ends_with("it was cut off"), "{error}");
+    assert_eq!(starts(&server), [None; 4]);
     // It has become another one meanwhile, and the server gives the whole of it.
     let ways = [Way::Tagged("\"a\"", 1000), Way::Tagged("\"b\"", 200_000)];
     let (url, server) = serve(&content(), &ways);
