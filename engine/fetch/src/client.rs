@@ -5,9 +5,13 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ureq::config::Config;
 use ureq::http::{HeaderMap, StatusCode, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Error};
+
+use crate::names::Names;
 
 /// How long a server may say nothing, unless somebody has another opinion.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,24 +73,20 @@ impl Default for Client {
 }
 
 impl Client {
-    /// One that gives a server up that says nothing for so long.
+    /// One that gives a server up that says nothing for so long. Hosts are found as every program of this host finds them.
     #[must_use]
     pub fn with_patience(patience: Duration) -> Client {
-        let tls = TlsConfig::builder()
-            .root_certs(roots())
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_resolve(Some(REACH.min(patience)))
-            .timeout_connect(Some(REACH.min(patience)))
-            .timeout_recv_response(Some(patience))
-            .timeout_per_read(Some(patience))
-            .http_status_as_error(false)
-            .user_agent(concat!("flatimage/", env!("CARGO_PKG_VERSION")))
-            .build();
         Client {
-            agent: config.into(),
+            agent: config(patience).into(),
+        }
+    }
+
+    /// One that finds hosts without the C library, for a program that has none of the host's.
+    #[must_use]
+    pub fn alone(patience: Duration) -> Client {
+        let names = Names::of_host(REACH.min(patience));
+        Client {
+            agent: Agent::with_parts(config(patience), DefaultConnector::default(), names),
         }
     }
 
@@ -132,6 +132,22 @@ impl Client {
         let version = version(&headers);
         Ok(Answer { what, version })
     }
+}
+
+fn config(patience: Duration) -> Config {
+    let tls = TlsConfig::builder()
+        .root_certs(roots())
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .timeout_resolve(Some(REACH.min(patience)))
+        .timeout_connect(Some(REACH.min(patience)))
+        .timeout_recv_response(Some(patience))
+        .timeout_per_read(Some(patience))
+        .http_status_as_error(false)
+        .user_agent(concat!("flatimage/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// Who may vouch for a server: whoever the host, or `SSL_CERT_FILE` and `SSL_CERT_DIR`, trusts. Only a host that has no

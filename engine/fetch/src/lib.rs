@@ -5,6 +5,7 @@
 
 mod client;
 mod download;
+mod names;
 mod part;
 
 pub use client::{Client, PATIENCE};

@@ -50,7 +50,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         sum: expected.as_ref(),
         most: text(most)?.parse()?,
     };
-    let client = Client::with_patience(Duration::from_secs(text(seconds)?.parse()?));
+    let client = Client::alone(Duration::from_secs(text(seconds)?.parse()?));
     let mut told: Option<Instant> = None;
     let mut tell = |done: u64, all: u64| {
         if done == all || told.is_none_or(|told| told.elapsed() >= PAUSE) {

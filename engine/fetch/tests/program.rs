@@ -53,6 +53,21 @@ fn a_request_is_answered_with_progress_and_a_file() {
 }
 
 #[test]
+fn hosts_have_names() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("a");
+    let server = server::serve(vec![good("/a", "abc")]);
+    let get = |host: &str| {
+        let url = format!("{}/a", server.url.replace("127.0.0.1", host));
+        run(&[&url, file.to_str().unwrap(), "3", "5", ""], None)
+    };
+    assert!(get("localhost").status.success());
+    // Nobody has a name with an empty part.
+    let told = line(&get("no..host"));
+    assert!(told.contains("host not found"), "{told}");
+}
+
+#[test]
 fn what_is_missing_is_told_from_what_went_wrong() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("a");
