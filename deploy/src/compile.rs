@@ -20,19 +20,20 @@ use crate::timestamp;
 struct Package {
     name: &'static str,
     program: &'static str,
+    /// The profile of the workspace that it is compiled with.
+    profile: &'static str,
 }
 
 const RUNTIME: Package = Package {
     name: "flatimage",
     program: "flatimage",
+    profile: "runtime",
 };
 const FETCHER: Package = Package {
     name: "flatimage-fetch",
     program: "fim-fetch",
+    profile: "small",
 };
-/// The profile of the workspace that it is compiled with.
-const PROFILE: &str = "runtime";
-
 /// Separates the words of `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
 
@@ -163,8 +164,12 @@ fn make(
     workspace: &Path,
     triple: &str,
 ) -> Result<(Vec<u8>, bool), CompileError> {
-    let Package { name, program } = package;
-    cargo.args(["build", "--profile", PROFILE, "--locked"]);
+    let Package {
+        name,
+        program,
+        profile,
+    } = package;
+    cargo.args(["build", "--profile", profile, "--locked"]);
     cargo.args(["--package", name, "--bin", program, "--target", triple]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     if !std::io::stderr().is_terminal() {
