@@ -6,9 +6,11 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use server::{Served, Server, Way, good, served, tls};
 use sha2::{Digest, Sha256};
+use support::screen::Screen;
 use support::{Place, Ran, Who, everybody};
 
 /// Where a remote has the files of the blueprint.
@@ -373,6 +375,39 @@ fn the_program_that_fetches_needs_no_place_to_be_kept_at() {
         assert!(!kept());
         added(&place, "word");
         assert!(kept());
+        assert_nothing_is_kept(&place);
+    }
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_is() {
+    let place = Place::blueprint(Who::Caller);
+    set(&place, &serve(&large(&place), &[Way::Good]));
+    let mut screen = Screen::image(&place, &["fim-layer", "add", "word"]);
+    screen.expect("word.layer` 100 %\r\n");
+    assert_eq!(screen.end(), (0, String::new()));
+    // What goes wrong is said on a line of its own.
+    set(&place, &serve(&large(&place), &[Way::Lies]));
+    let mut screen = Screen::image(&place, &["fim-layer", "add", "word"]);
+    screen.expect("100 %\r\nerror: ");
+    assert_eq!(screen.end().0, 125);
+    assert_nothing_is_kept(&place);
+}
+
+#[test]
+fn a_command_that_is_killed_fetches_nothing_any_more() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let server = serve(&layer(&place, "later"), &[Way::Stalls, Way::Good]);
+        set(&place, &server);
+        let mut killed = place.image(&["fim-layer", "add", "word"]);
+        let mut killed = killed.stderr(Stdio::null()).spawn().unwrap();
+        while !server.asked.recv().unwrap().path.ends_with(".layer") {}
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        place.assert_gone();
+        added(&place, "word");
+        assert_eq!(place.shell("cat /word"), "later");
         assert_nothing_is_kept(&place);
     }
 }

@@ -23,8 +23,31 @@ fn run(fields: &[&str], trusted: Option<&Path>) -> Output {
         stdin.write_all(field.as_bytes()).unwrap();
         stdin.write_all(&[0]).unwrap();
     }
+    // While a request is complete, somebody waits for as long as the pipe is open.
+    let waits = (fields.len() == 5).then_some(stdin);
+    let output = child.wait_with_output().unwrap();
+    drop(waits);
+    output
+}
+
+#[test]
+fn nothing_is_fetched_for_nobody() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("a");
+    let server = server::serve(vec![served("/a", "abc", &[Way::Stalls])]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fim-fetch"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let url = format!("{}/a", server.url);
+    let fields = [&url, file.to_str().unwrap(), "9", "600", ""];
+    let request = fields.map(|field| format!("{field}\0")).concat();
+    stdin.write_all(request.as_bytes()).unwrap();
+    server.asked.recv().unwrap();
+    assert!(child.try_wait().unwrap().is_none());
     drop(stdin);
-    child.wait_with_output().unwrap()
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 fn line(output: &Output) -> String {

@@ -66,19 +66,20 @@ impl Session {
         });
         let recipes = recipes.map_err(unordered)?;
         drop(remote);
-        let packages = packages(recipes.into_iter().map(|(_, recipe)| recipe));
-        if packages.is_empty() {
-            eprintln!("there are no packages to install");
-            return Ok(0);
+        match packages(&recipes) {
+            none if none.is_empty() => eprintln!("there are no packages to install"),
+            packages => {
+                self.demand_network()?;
+                self.install(self.package_manager()?, &packages)?;
+            }
         }
-        self.demand_network()?;
-        self.install(self.package_manager()?, packages)
+        Ok(0)
     }
 
-    fn install(&self, by: &PackageManagerDecl, packages: Vec<String>) -> Result<u8, Failure> {
+    fn install(&self, by: &PackageManagerDecl, packages: &[&str]) -> Result<(), Failure> {
         let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
         let (refresh, mut install) = (words(by.refresh), words(by.install));
-        install.extend(packages.into_iter().map(OsString::from));
+        install.extend(words(packages));
         for (command, what) in [(refresh, by.refresh), (install, by.install)] {
             let code = self.start(command, true)?;
             if code != 0 {
@@ -88,7 +89,7 @@ impl Session {
                 )));
             }
         }
-        Ok(0)
+        Ok(())
     }
 
     fn needed_remote(&self) -> Result<Remote<'_>, Failure> {
@@ -216,10 +217,12 @@ impl Session {
 }
 
 /// All packages in the order of the recipes, each once.
-fn packages(recipes: impl Iterator<Item = Recipe>) -> Vec<String> {
+fn packages(recipes: &[(String, Recipe)]) -> Vec<&str> {
     let mut seen = HashSet::new();
-    let all = recipes.flat_map(|recipe| recipe.packages);
-    all.filter(|package| seen.insert(package.clone())).collect()
+    let all = recipes.iter().flat_map(|(_, recipe)| &recipe.packages);
+    all.map(String::as_str)
+        .filter(|package| seen.insert(*package))
+        .collect()
 }
 
 fn parse(names: &str) -> Result<Vec<String>, Failure> {
@@ -246,14 +249,17 @@ mod tests {
 
     #[test]
     fn packages_come_once_and_in_order() {
-        let recipe = |packages: &[&str]| Recipe {
-            description: String::new(),
-            packages: packages.iter().map(|text| (*text).to_owned()).collect(),
-            dependencies: Vec::new(),
-            desktop: None,
+        let recipe = |packages: &[&str]| {
+            let recipe = Recipe {
+                description: String::new(),
+                packages: packages.iter().map(|text| (*text).to_owned()).collect(),
+                dependencies: Vec::new(),
+                desktop: None,
+            };
+            (String::new(), recipe)
         };
         let recipes = [recipe(&["b", "a"]), recipe(&[]), recipe(&["c", "a", "b"])];
-        assert_eq!(packages(recipes.into_iter()), ["b", "a", "c"]);
+        assert_eq!(packages(&recipes), ["b", "a", "c"]);
     }
 
     #[test]

@@ -103,9 +103,9 @@ impl Fetcher {
         let (Some(mut stdin), Some(stdout), Some(mut stderr)) = pipes else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        // It may end before it has read all; why is what it says.
+        // It may end before it has read all; why is what it says. The pipe stays open: that it is closed tells the program
+        // that nobody waits any more, however this process ends.
         let _ = stdin.write_all(request);
-        drop(stdin);
         for line in BufReader::new(stdout).lines() {
             let line = line?;
             let numbers = line.split_once(' ');
@@ -118,6 +118,8 @@ impl Fetcher {
         // One line fits into the pipe, so that it never waits for us meanwhile.
         let mut words = Vec::new();
         stderr.read_to_end(&mut words)?;
-        Ok((child.wait()?, String::from_utf8_lossy(&words).into_owned()))
+        let status = child.wait()?;
+        drop(stdin);
+        Ok((status, String::from_utf8_lossy(&words).into_owned()))
     }
 }
