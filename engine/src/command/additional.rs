@@ -7,7 +7,7 @@ use flatimage_recipe::is_name;
 
 use super::remote::{Remote, Shown, Vouched};
 use super::{Session, warn};
-use crate::remote::{Address, Wanted};
+use crate::remote::{Address, Wanted, sum_of_text};
 use crate::sandbox::Failure;
 
 /// The most bytes of a layer of which no index says how large it is.
@@ -105,8 +105,10 @@ impl Session {
             sum,
             most: vouched.size.unwrap_or(MOST),
         };
-        // A part that is left is found again by the sum that the whole must have.
-        let name = sum.map_or_else(|| "layer".to_owned(), |sum| format!("{sum}.layer"));
+        // A part that is left is found again by the sum that the whole must have. Of another layer nothing is left, but it may be
+        // fetched at the same time.
+        let name = sum.map_or_else(|| sum_of_text(&shown), str::to_owned);
+        let name = format!("{name}.layer");
         let mut progress = Shown::begin(format!("`{shown}`"));
         let mut bytes = 0;
         let fetched = remote.fetch(&wanted, &name, &mut |done, all| {

@@ -57,11 +57,11 @@ impl Session {
         let recipes = order(&parse(names)?, &mut |name| match self.kept(name)? {
             Some(recipe) => Ok(recipe),
             None => {
-                if remote.is_none() {
-                    remote = Some(self.needed_remote()?);
-                }
-                let remote = remote.as_ref().ok_or_else(no_remote)?;
-                self.fetched(remote, name)
+                let found = match remote.take() {
+                    Some(remote) => remote,
+                    None => self.needed_remote()?,
+                };
+                self.fetched(remote.insert(found), name)
             }
         });
         let recipes = recipes.map_err(unordered)?;
@@ -93,7 +93,11 @@ impl Session {
     }
 
     fn needed_remote(&self) -> Result<Remote<'_>, Failure> {
-        self.remote()?.ok_or_else(no_remote)
+        self.remote()?.ok_or_else(|| {
+            Failure::ours(
+                "there is no remote to fetch recipes from; `fim-remote set URL` names one",
+            )
+        })
     }
 
     /// Fetches a recipe and keeps it. One that is no recipe does not replace one that is.
@@ -233,10 +237,6 @@ fn parse(names: &str) -> Result<Vec<String>, Failure> {
         ))),
     });
     names.collect()
-}
-
-fn no_remote() -> Failure {
-    Failure::ours("there is no remote to fetch recipes from; `fim-remote set URL` names one")
 }
 
 fn unordered(error: OrderError<Failure>) -> Failure {

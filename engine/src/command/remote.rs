@@ -29,6 +29,9 @@ const SILENCE: &str = "FIM_FETCH_TIMEOUT";
 /// The usual time.
 const USUAL_SILENCE: u64 = 60;
 
+/// The longest: a day.
+const LONGEST_SILENCE: u64 = 86_400;
+
 /// A directory of a remote.
 pub(super) struct Remote<'a> {
     session: &'a Session,
@@ -94,9 +97,22 @@ impl Session {
         }
     }
 
+    /// For how many seconds a server may say nothing.
+    fn silence(&self) -> Result<u64, String> {
+        let Some(given) = self.host.environment.get(SILENCE) else {
+            return Ok(USUAL_SILENCE);
+        };
+        let seconds = given
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=LONGEST_SILENCE).contains(seconds));
+        seconds.ok_or_else(|| {
+            format!("{SILENCE} is `{given}`; give a number of seconds from 1 to {LONGEST_SILENCE}")
+        })
+    }
+
     fn fetcher(&self) -> Result<Fetcher, String> {
-        let silence = self.bytes(SILENCE).map_err(|failure| failure.text)?;
-        let silence = silence.unwrap_or(USUAL_SILENCE).max(1);
+        let silence = self.silence()?;
         let kept = self
             .apart(Apart::Host)
             .map(|directory| directory.join(FETCHER));

@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// The number of bytes that a variable of the caller's is.
-    pub(super) fn bytes(&self, variable: &str) -> Result<Option<u64>, Failure> {
+    fn bytes(&self, variable: &str) -> Result<Option<u64>, Failure> {
         let given = self.host.environment.get(variable);
         let parse = |text: &String| {
             let wrong = || format!("{variable} is `{text}`; give a number of bytes, in digits");

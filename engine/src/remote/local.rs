@@ -64,6 +64,11 @@ pub fn sum_of(mut file: &File) -> io::Result<String> {
     }
 }
 
+/// The SHA-256 of a text, in lower-case hexadecimal.
+pub fn sum_of_text(text: &str) -> String {
+    hex(&Sha256::digest(text))
+}
+
 fn hex(sum: &[u8]) -> String {
     sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }

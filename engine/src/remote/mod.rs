@@ -12,7 +12,7 @@ use std::path::Path;
 
 pub use address::Address;
 pub use fetcher::Fetcher;
-pub use local::sum_of;
+pub use local::{sum_of, sum_of_text};
 
 /// A file that is wanted.
 #[derive(Clone, Copy, Debug)]
