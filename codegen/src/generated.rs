@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use flatimage_recipe::schema;
 use flatimage_schema::json_schema::json_schema;
 
 use crate::pages;
@@ -32,6 +33,9 @@ pub fn generated() -> Vec<Generated> {
         ("book/src/reference/filter.md", pages::filter()),
         ("book/src/reference/permissions.md", pages::permissions()),
         ("book/src/reference/regions.md", pages::regions()),
+        ("book/src/reference/remote.md", pages::remote()),
+        ("schema/index.schema.json", schema::index()),
+        ("schema/recipe.schema.json", schema::recipe()),
     ];
     files
         .into_iter()

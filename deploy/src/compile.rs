@@ -1,4 +1,4 @@
-//! The compile stage: makes the runtime, the program at the start of every image.
+//! The compile stage: makes the runtime, the program at the start of every image, and what the runtime runs on the host.
 //!
 //! Cargo decides what must be compiled again. What the program knows from birth is handed over in environment variables; all
 //! of them are the same for the same sources, so that the same sources give the same program.
@@ -15,11 +15,25 @@ use crate::elf::{Elf, ElfError};
 use crate::file::{self, FileError};
 use crate::timestamp;
 
-/// Package and program that the runtime is.
-const RUNTIME: &str = "flatimage";
-/// The profile of the workspace that it is compiled with.
-const PROFILE: &str = "runtime";
+/// A package, and the program in it.
+#[derive(Clone, Copy)]
+struct Package {
+    name: &'static str,
+    program: &'static str,
+    /// The profile of the workspace that it is compiled with.
+    profile: &'static str,
+}
 
+const RUNTIME: Package = Package {
+    name: "flatimage",
+    program: "flatimage",
+    profile: "runtime",
+};
+const FETCHER: Package = Package {
+    name: "flatimage-fetch",
+    program: "fim-fetch",
+    profile: "small",
+};
 /// Separates the words of `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
 
@@ -60,11 +74,16 @@ pub enum CompileError {
     },
     /// Compiling or linking failed; Cargo has said why.
     #[error(
-        "the runtime did not compile ({0}), see above; a C compiler and a static C library are needed (`libc6-dev` on Debian, `glibc-static` on Fedora)"
+        "`{program}` did not compile ({status}), see above; a C compiler and a static C library are needed (`libc6-dev` on Debian, `glibc-static` on Fedora)"
     )]
-    Failed(ExitStatus),
+    Failed {
+        /// What was compiled.
+        program: &'static str,
+        /// How Cargo ended.
+        status: ExitStatus,
+    },
     /// The result is no program.
-    #[error("`{}` is no runtime", path.display())]
+    #[error("`{}` is no program", path.display())]
     NotAProgram {
         /// What Cargo made.
         path: PathBuf,
@@ -116,51 +135,62 @@ pub(crate) fn compile(inputs: &Inputs) -> Result<Runtime, CompileError> {
     let triple = host_triple(inputs.workspace)?;
     let revision = timestamp::revision(inputs.workspace);
     let mut cargo = command(inputs.workspace);
-    cargo.args([
-        "build",
-        "--profile",
-        PROFILE,
-        "--locked",
-        "--package",
-        RUNTIME,
-        "--bin",
-        RUNTIME,
-    ]);
-    cargo.args([
-        "--target",
-        &triple,
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    if !std::io::stderr().is_terminal() {
-        cargo.arg("--quiet");
-    }
-    let output = cargo
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(inputs.workspace, &triple))
+    cargo
         .env("FIM_DIST", inputs.distribution)
         .env("FIM_RESERVED_SIZE", inputs.reserved_size.to_string())
         .env("FIM_FILE_TOOLS", inputs.tools_json)
         .env("FIM_FILE_META", inputs.meta_json)
         .env("FIM_COMMIT", &revision.commit)
-        .env("FIM_TIMESTAMP", &revision.timestamp)
+        .env("FIM_TIMESTAMP", &revision.timestamp);
+    let (program, unchanged) = make(cargo, RUNTIME, inputs.workspace, &triple)?;
+    Ok(Runtime {
+        program,
+        triple,
+        unchanged,
+    })
+}
+
+/// Compiles the program that fetches files for an image, which is as static. It is the same for every image.
+pub(crate) fn fetcher(workspace: &Path) -> Result<Vec<u8>, CompileError> {
+    let triple = host_triple(workspace)?;
+    let made = make(command(workspace), FETCHER, workspace, &triple)?;
+    Ok(made.0)
+}
+
+/// Has `cargo` make a program; answers it, and whether there was nothing to do.
+fn make(
+    mut cargo: Command,
+    package: Package,
+    workspace: &Path,
+    triple: &str,
+) -> Result<(Vec<u8>, bool), CompileError> {
+    let Package {
+        name,
+        program,
+        profile,
+    } = package;
+    cargo.args(["build", "--profile", profile, "--locked"]);
+    cargo.args(["--package", name, "--bin", program, "--target", triple]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    if !std::io::stderr().is_terminal() {
+        cargo.arg("--quiet");
+    }
+    let output = cargo
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, triple))
         .stderr(Stdio::inherit())
         .output()
-        .map_err(unanswered("the runtime"))?;
+        .map_err(unanswered(program))?;
     if !output.status.success() {
-        return Err(CompileError::Failed(output.status));
+        let status = output.status;
+        return Err(CompileError::Failed { program, status });
     }
-    let (path, unchanged) = executable(&output.stdout).ok_or_else(|| {
-        unanswered("the runtime")(std::io::Error::other("it named no executable"))
-    })?;
-    let program = file::read(&path)?;
-    match Elf::parse(&program) {
+    let (path, unchanged) = executable(&output.stdout, program)
+        .ok_or_else(|| unanswered(program)(std::io::Error::other("it named no executable")))?;
+    let bytes = file::read(&path)?;
+    match Elf::parse(&bytes) {
         Err(source) => Err(CompileError::NotAProgram { path, source }),
         Ok(elf) if !elf.is_static() => Err(CompileError::Dynamic(path)),
-        Ok(_) => Ok(Runtime {
-            program,
-            triple,
-            unchanged,
-        }),
+        Ok(_) => Ok((bytes, unchanged)),
     }
 }
 
@@ -228,7 +258,7 @@ fn remap(from: &Path, to: &str) -> [OsString; 2] {
 }
 
 /// The program that a build made and whether it was there already, out of Cargo's messages (one JSON object a line).
-fn executable(messages: &[u8]) -> Option<(PathBuf, bool)> {
+fn executable(messages: &[u8], program: &str) -> Option<(PathBuf, bool)> {
     #[derive(Deserialize)]
     struct Message {
         #[serde(default)]
@@ -247,7 +277,7 @@ fn executable(messages: &[u8]) -> Option<(PathBuf, bool)> {
             message
                 .target
                 .as_ref()
-                .is_some_and(|target| target.name == RUNTIME)
+                .is_some_and(|target| target.name == program)
         })
         .find_map(|message| Some((message.executable?, message.fresh)))
 }
@@ -263,8 +293,10 @@ mod tests {
 {"reason":"compiler-artifact","target":{"name":"flatimage"},"fresh":false,"executable":"/t/flatimage"}
 {"reason":"build-finished","success":true}
 "#;
-        assert_eq!(executable(messages), Some(("/t/flatimage".into(), false)));
-        assert_eq!(executable(b"not JSON\n"), None);
+        let found = executable(messages, "flatimage");
+        assert_eq!(found, Some(("/t/flatimage".into(), false)));
+        assert_eq!(executable(messages, "nix"), None);
+        assert_eq!(executable(b"not JSON\n", "flatimage"), None);
     }
 
     #[test]

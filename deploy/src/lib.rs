@@ -85,7 +85,8 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     source::check_host(&distribution, options.given(), &cache)?;
 
     report.begins(Stage::Tools);
-    let tools = tools::gather(&cache, options.tools.as_deref())?;
+    let fetcher = compile::fetcher(&options.workspace)?;
+    let tools = tools::gather(&cache, options.tools.as_deref(), fetcher)?;
     report.ends(Stage::Tools, &tools.summary, tools.unchanged);
 
     report.begins(Stage::Compile);

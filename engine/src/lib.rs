@@ -17,6 +17,7 @@ mod portal;
 pub mod private;
 pub mod release;
 pub mod relocate;
+mod remote;
 pub mod sandbox;
 mod sys;
 pub mod tools;

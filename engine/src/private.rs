@@ -10,6 +10,7 @@
 //! <private>/flatimage/<build id>/tools/bin    bash
 //! <private>/flatimage/<build id>/tools/sbin   busybox and its applets
 //! <private>/flatimage/<build id>/servers      programs that serve a root, once they were needed
+//! <private>/flatimage/<build id>/host         programs that are run on the host, once they were needed
 //! ```
 //!
 //! What is there is executed, so nobody else may be able to put it there: every directory
@@ -26,7 +27,7 @@ use nix::unistd::geteuid;
 
 use crate::host::is_private_directory;
 use crate::marker::Placement;
-use crate::tools;
+use crate::tools::{self, Apart};
 
 /// A directory with the program and the tools of one build.
 #[derive(Clone, Debug)]
@@ -69,27 +70,28 @@ pub fn unit(
     bases(variable).find_map(|base| unit_below(&base, image, placement))
 }
 
-/// The directory with the programs that serve a root. It is unpacked beside the others when it is first needed: most
+/// The directory with tools that the container has nothing of. It is unpacked beside the others when it is first needed: most
 /// starts never do.
-pub fn servers(
+pub fn apart(
     variable: impl Fn(&str) -> Option<String>,
     image: &Path,
     placement: &Placement,
+    what: Apart,
 ) -> Option<PathBuf> {
     let unit = unit(variable, image, placement)?;
     let directory = unit.runtime.parent()?;
-    let servers = directory.join("servers");
-    if !servers.is_dir() {
-        unpack_servers(directory.parent()?, &servers, image, placement).ok()?;
+    let apart = directory.join(what.directory());
+    if !apart.is_dir() {
+        unpack_apart(directory.parent()?, &apart, (image, placement), what).ok()?;
     }
-    Some(servers)
+    Some(apart)
 }
 
-fn unpack_servers(
+fn unpack_apart(
     parent: &Path,
-    servers: &Path,
-    image: &Path,
-    placement: &Placement,
+    apart: &Path,
+    (image, placement): (&Path, &Placement),
+    what: Apart,
 ) -> io::Result<()> {
     remove_abandoned(parent);
     let unfinished = parent.join(format!(".new-{}", std::process::id()));
@@ -97,17 +99,12 @@ fn unpack_servers(
     fs::DirBuilder::new().mode(0o700).create(&unfinished)?;
     let unpack = || {
         let image = File::open(image)?;
-        tools::unpack(
-            &tools::servers(),
-            &image,
-            placement.tools_offset,
-            &unfinished,
-        )?;
+        tools::unpack(&what.tools(), &image, placement.tools_offset, &unfinished)?;
         // As above: the name must not last longer than the contents.
         nix::unistd::syncfs(&File::open(&unfinished)?)?;
-        match fs::rename(unfinished.join("servers"), servers) {
+        match fs::rename(unfinished.join(what.directory()), apart) {
             // Somebody else was faster.
-            Err(_) if servers.is_dir() => Ok(()),
+            Err(_) if apart.is_dir() => Ok(()),
             renamed => renamed,
         }
     };

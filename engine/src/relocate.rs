@@ -12,7 +12,7 @@ use nix::unistd::{execve, fexecve};
 use crate::host::Host;
 use crate::marker::Placement;
 use crate::private::{self, Unit};
-use crate::tools::Tools;
+use crate::tools::{Apart, Tools};
 
 /// Tells the copy which image it is: `<build id>:<path>`.
 const VARIABLE: &str = "FIM_REEXEC";
@@ -71,10 +71,15 @@ pub fn environment() -> Vec<(OsString, OsString)> {
         .collect()
 }
 
-/// The directory with the programs that serve a root, unpacked for good at their first use; `None` where there is no
+/// The directory with tools that the container has nothing of, unpacked for good at their first use; `None` where there is no
 /// private directory to keep them in.
-pub fn servers(host: &Host, image: &Path, placement: &Placement) -> Option<PathBuf> {
-    private::servers(|name| host.environment.get(name).cloned(), image, placement)
+pub fn apart(host: &Host, image: &Path, placement: &Placement, what: Apart) -> Option<PathBuf> {
+    private::apart(
+        |name| host.environment.get(name).cloned(),
+        image,
+        placement,
+        what,
+    )
 }
 
 /// Executes the copy of the program with the same arguments. Returns only with an error.

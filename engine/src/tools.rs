@@ -1,4 +1,5 @@
-//! The tools that an image brings: a static `bash` and a busybox with its applets, and programs that serve a root.
+//! The tools that an image brings: a static `bash` and a busybox with its applets, programs that serve a root, and one that
+//! fetches files.
 //!
 //! They follow the program in the image, each compressed by itself (zstd). A table compiled
 //! into the program says where; sizes are in bytes, offsets count from the first tool.
@@ -42,28 +43,52 @@ struct Table {
     tools: Vec<Tool>,
 }
 
-/// Where the programs are that serve a root, with the loader and the libraries that they need. The container has nothing
-/// of them.
-const SERVERS: &str = "servers";
+/// Where tools are that the container has nothing of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// The programs that serve a root, with the loader and the libraries that they need.
+    Servers,
+    /// Programs that are run on the host.
+    Host,
+}
 
-/// The loader by which these programs are started, whatever libraries the host has.
+impl Apart {
+    /// The name of their directory.
+    pub fn directory(self) -> &'static str {
+        match self {
+            Apart::Servers => "servers",
+            Apart::Host => "host",
+        }
+    }
+
+    /// The tools.
+    pub fn tools(self) -> Vec<Tool> {
+        let tools = all().into_iter();
+        tools
+            .filter(|tool| tool.directory == self.directory())
+            .collect()
+    }
+}
+
+/// The loader by which the programs that serve a root are started, whatever libraries the host has.
 pub const LOADER: &str = "ld.so";
+
+/// The program that fetches files, see `engine/fetch`.
+pub const FETCHER: &str = "fim-fetch";
 
 /// The tools of the container that the image was built with.
 pub fn table() -> Vec<Tool> {
+    let apart = [Apart::Servers, Apart::Host].map(Apart::directory);
     let tools = all().into_iter();
-    tools.filter(|tool| tool.directory != SERVERS).collect()
+    tools
+        .filter(|tool| !apart.contains(&tool.directory.as_str()))
+        .collect()
 }
 
-/// The programs that serve a root, and what they need.
-pub fn servers() -> Vec<Tool> {
-    let tools = all().into_iter();
-    tools.filter(|tool| tool.directory == SERVERS).collect()
-}
-
-/// The names of those.
+/// The names of what serves a root.
 pub fn server_names() -> Vec<String> {
-    servers().into_iter().map(|tool| tool.name).collect()
+    let servers = Apart::Servers.tools().into_iter();
+    servers.map(|tool| tool.name).collect()
 }
 
 /// Everything that the image was built with.
@@ -115,6 +140,27 @@ impl Tool {
             false => Err("its sha256 is another".to_owned()),
         }
     }
+
+    /// Unpacks it from the image, whose first tool is at `offset`.
+    ///
+    /// # Errors
+    /// As reading, decompressing and writing do; `InvalidData` when its size is not the table's.
+    pub fn copy(&self, image: &File, offset: u64, to: &mut File) -> io::Result<()> {
+        let compressed = Span {
+            file: image,
+            at: offset + self.offset,
+            left: self.compressed_size,
+        };
+        let written = io::copy(&mut zstd::Decoder::new(compressed)?, to)?;
+        match written == self.size {
+            true => Ok(()),
+            false => {
+                let (name, size) = (&self.name, self.size);
+                let what = format!("the tool `{name}` has {written} bytes, not {size}");
+                Err(io::Error::new(io::ErrorKind::InvalidData, what))
+            }
+        }
+    }
 }
 
 /// Sums what is written to it.
@@ -141,20 +187,8 @@ pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Resul
         fs::create_dir_all(&directory)?;
         // Whatever the caller's mask: the ids of the container may be others than the caller's.
         fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
-        let compressed = Span {
-            file: image,
-            at: offset + tool.offset,
-            left: tool.compressed_size,
-        };
         let mut file = File::create_new(directory.join(&tool.name))?;
-        let written = io::copy(&mut zstd::Decoder::new(compressed)?, &mut file)?;
-        if written != tool.size {
-            let what = format!(
-                "the tool `{}` has {written} bytes, not {}",
-                tool.name, tool.size
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        }
+        tool.copy(image, offset, &mut file)?;
         file.set_permissions(Permissions::from_mode(0o555))?;
         for link in &tool.links {
             symlink(&tool.name, directory.join(link))?;

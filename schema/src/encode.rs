@@ -26,6 +26,11 @@ pub fn encode(encoding: &Encoding, default: Option<&Value>) -> Result<Vec<u8>, S
             if over > 0 {
                 return Err(format!("the default is {over} bytes longer than `max`"));
             }
+            let scheme = clean(value)?.split_once(':').map(|(scheme, _)| scheme);
+            let fits = |known: &String| scheme == Some(known);
+            if !text.schemes.is_empty() && !text.schemes.iter().any(fits) {
+                return Err("the default begins with none of the `schemes`".to_owned());
+            }
             Ok([&[1], bytes].concat())
         }
         (Encoding::Map, Some(value)) => map(value),

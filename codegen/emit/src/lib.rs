@@ -9,6 +9,7 @@ mod bpf;
 mod effect;
 mod filter;
 mod layout;
+mod package_manager;
 mod region;
 mod typed;
 
@@ -24,12 +25,14 @@ pub fn expand(model: &Model) -> TokenStream {
     let types = typed::emit(model);
     let actions = action::emit(model);
     let filter = filter::emit(model);
+    let package_managers = package_manager::emit(model);
     quote! {
         #layout
         #regions
         #types
         #actions
         #filter
+        #package_managers
     }
 }
 

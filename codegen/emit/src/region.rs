@@ -67,7 +67,7 @@ fn encoding(encoding: &Encoding) -> TokenStream {
         Encoding::Flag => quote!(Flag),
         Encoding::Map => quote!(Map),
         Encoding::Blob => quote!(Blob),
-        Encoding::Text(max) => quote!(Text { max: #max }),
+        Encoding::Text { max, schemes } => quote!(Text { max: #max, schemes: &[#(#schemes),*] }),
         Encoding::Choice(choices) => {
             let choices = choices.iter().map(choice);
             quote!(Choice(&[#(#choices),*]))

@@ -35,7 +35,9 @@ fn declared(region: &Region) -> TokenStream {
             }
         }
         Encoding::List(fields) | Encoding::Record(fields) => record(&name, &region.summary, fields),
-        Encoding::Flag | Encoding::Text(_) | Encoding::Map | Encoding::Blob => TokenStream::new(),
+        Encoding::Flag | Encoding::Text { .. } | Encoding::Map | Encoding::Blob => {
+            TokenStream::new()
+        }
     }
 }
 
@@ -232,7 +234,7 @@ fn region_type(region: &Region) -> TokenStream {
     let name = format_ident!("{}", type_name(region));
     match &region.encoding {
         Encoding::Flag => quote!(bool),
-        Encoding::Text(_) => quote!(::core::option::Option<::std::string::String>),
+        Encoding::Text { .. } => quote!(::core::option::Option<::std::string::String>),
         Encoding::Map => {
             quote!(::std::collections::BTreeMap<::std::string::String, ::std::string::String>)
         }

@@ -5,11 +5,13 @@ mod effects;
 mod filter;
 mod permissions;
 mod regions;
+mod remote;
 
 pub use commands::commands;
 pub use filter::filter;
 pub use permissions::permissions;
 pub use regions::regions;
+pub use remote::remote;
 
 /// A page: what writes it, its title, its introduction, its body.
 fn page(title: &str, introduction: &str, body: &str) -> String {

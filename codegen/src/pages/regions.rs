@@ -106,10 +106,15 @@ fn bytes(encoding: &Encoding) -> String {
         Encoding::Flag => "One byte: 1 is on, 0 is off".to_owned(),
         Encoding::Choice(_) => "The chosen name in UTF-8".to_owned(),
         Encoding::Bits(_) => "One u64; bit 0 is the lowest".to_owned(),
-        Encoding::Text { max } => {
-            format!(
+        Encoding::Text { max, schemes } => {
+            let text = format!(
                 "Nothing when unset, else the byte 1 and at most {max} bytes of UTF-8 without NUL"
-            )
+            );
+            let schemes: Vec<String> = schemes.iter().map(|name| format!("`{name}:`")).collect();
+            match schemes.is_empty() {
+                true => text,
+                false => format!("{text}, which begin with one of {}", schemes.join(", ")),
+            }
         }
         Encoding::Map => {
             "For each name, in byte order: u32 length, name, u32 length, value; UTF-8 without NUL"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::SourceError;
 use crate::digest::{self, Sum};
-use crate::fetch::{self, Client, Wanted};
+use crate::fetch;
 use crate::file::{self, FileError, failed};
 
 /// A file whose sum is known.
@@ -72,10 +72,9 @@ pub(super) fn download(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Opened, SourceError> {
     let kept = cache.join("downloads");
-    let client = Client::new();
     let mut opened = None;
     for _ in 0..2 {
-        let path = fetch::fetch(&kept, Wanted { url, sum }, &client, progress)?;
+        let path = fetch::fetch(&kept, (url, sum), progress)?;
         let mut found = Opened::new(&path, progress)?;
         if found.sum == *sum {
             found.name = Some(fetch::name(url));

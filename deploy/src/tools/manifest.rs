@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Part;
 use super::find::Found;
-use super::servers::Part;
 use crate::digest;
 
 /// Where in the container a tool and its links appear.
@@ -14,6 +14,8 @@ use crate::digest;
 pub enum Directory {
     /// `$FIM_DIR_APP_BIN`: programs of their own.
     Bin,
+    /// Nowhere: the runtime runs it on the host.
+    Host,
     /// Nowhere: what serves the root is started outside of it, see [`super::servers`].
     Servers,
     /// `$FIM_DIR_APP_SBIN`: applets, behind everything else in `PATH`.
@@ -42,7 +44,7 @@ pub struct ToolEntry {
 /// `tools.json` as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolsJson {
-    /// Every tool, sorted by name, then what serves the root, in the order in which they are stored.
+    /// Every tool, sorted by name, then what serves the root and what is run on the host, in the order in which they are stored.
     pub tools: Vec<ToolEntry>,
 }
 
@@ -76,7 +78,7 @@ pub(super) fn tools_json(entries: &[ToolEntry]) -> Vec<u8> {
     })
 }
 
-pub(super) fn meta_json(found: &[Found], servers: &[Part]) -> Vec<u8> {
+pub(super) fn meta_json(found: &[Found], parts: &[Part]) -> Vec<u8> {
     let entry = |tool: &Found| MetaEntry {
         name: tool.wanted.name.to_owned(),
         version: tool.version.clone(),
@@ -97,7 +99,7 @@ pub(super) fn meta_json(found: &[Found], servers: &[Part]) -> Vec<u8> {
         tools: found
             .iter()
             .map(entry)
-            .chain(servers.iter().map(part))
+            .chain(parts.iter().map(part))
             .collect(),
     })
 }

@@ -3,7 +3,8 @@
 //! `bash` and the applets of `busybox` are in every container, whatever the root filesystem lacks. They are static, so that
 //! they run in any root. Each comes from the first place that has it: the directory given with `--tools`, `PATH`, the host's
 //! package client. They are compressed one by one, so that the runtime unpacks what it needs, and described by two files that
-//! are compiled into it: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]).
+//! are compiled into it: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]). Among them
+//! are programs that a container has nothing of: what serves its root ([`servers`]), and what fetches files for the runtime.
 
 mod apt;
 mod find;
@@ -12,12 +13,13 @@ mod servers;
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::{self, Inputs, Stamp};
 use crate::elf::ElfError;
 use crate::file::{self, FileError};
 use find::{Found, Search};
 use manifest::Directory;
-use servers::Part;
 
 /// Compression level of the tools. They are compressed once and unpacked at every first start, and zstd unpacks all levels
 /// equally fast.
@@ -149,8 +151,46 @@ pub(crate) struct Tools {
     pub(crate) unchanged: bool,
 }
 
-/// Gathers the tools into `cache`. `given` is the directory of `--tools`.
-pub(crate) fn gather(cache: &Path, given: Option<&Path>) -> Result<Tools, ToolsError> {
+/// A file that the container has nothing of.
+struct Part {
+    name: String,
+    directory: Directory,
+    program: Vec<u8>,
+    about: About,
+}
+
+/// Where a file came from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct About {
+    version: String,
+    licence: String,
+    source: String,
+}
+
+/// What the licences of everything that is linked into the program come to.
+const LICENCE_OF_FETCHER: &str =
+    "MIT AND Apache-2.0 AND BSD-3-Clause AND CDLA-Permissive-2.0 AND ISC AND LGPL-2.1-or-later";
+
+/// The program that fetches files for the runtime, as a part of an image.
+fn fetcher(program: Vec<u8>) -> Part {
+    Part {
+        name: "fim-fetch".to_owned(),
+        directory: Directory::Host,
+        program,
+        about: About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            licence: LICENCE_OF_FETCHER.to_owned(),
+            source: "this project".to_owned(),
+        },
+    }
+}
+
+/// Gathers the tools into `cache`. `given` is the directory of `--tools`, `fetcher` the compiled program.
+pub(crate) fn gather(
+    cache: &Path,
+    given: Option<&Path>,
+    fetcher: Vec<u8>,
+) -> Result<Tools, ToolsError> {
     if let Some(dir) = given.filter(|dir| !dir.is_dir()) {
         return Err(ToolsError::NotADirectory(dir.to_owned()));
     }
@@ -161,20 +201,21 @@ pub(crate) fn gather(cache: &Path, given: Option<&Path>) -> Result<Tools, ToolsE
         run: &find::run,
     };
     let found = find_or_fetch(cache, &search)?;
-    let (servers, without) = match servers::gather(cache, path.as_deref()) {
+    let (mut parts, without) = match servers::gather(cache, path.as_deref()) {
         Ok(servers) => (servers, None),
         Err(reason) => (Vec::new(), Some(reason)),
     };
+    parts.push(self::fetcher(fetcher));
     let dir = cache.join("tools");
     file::create_dir(&dir)?;
     let tools = Tools {
         blob: dir.join("tools.blob"),
         tools_json: dir.join("tools.json"),
         meta_json: dir.join("meta.json"),
-        summary: summary(&found, &servers, without.as_ref()),
+        summary: summary(&found, &parts, without.as_ref()),
         unchanged: false,
     };
-    let inputs = inputs(&found, &servers);
+    let inputs = inputs(&found, &parts);
     let stamp = Stamp::at(dir.join("stamp"));
     let outputs = [&tools.blob, &tools.tools_json, &tools.meta_json];
     if stamp.says(&inputs) && outputs.iter().all(|path| path.is_file()) {
@@ -184,10 +225,10 @@ pub(crate) fn gather(cache: &Path, given: Option<&Path>) -> Result<Tools, ToolsE
         });
     }
     stamp.clear()?;
-    let (blob, entries) = compress(&found, &servers)?;
+    let (blob, entries) = compress(&found, &parts)?;
     file::write_changed(&tools.blob, &blob)?;
     file::write_changed(&tools.tools_json, &manifest::tools_json(&entries))?;
-    file::write_changed(&tools.meta_json, &manifest::meta_json(&found, &servers))?;
+    file::write_changed(&tools.meta_json, &manifest::meta_json(&found, &parts))?;
     stamp.set(&inputs)?;
     Ok(tools)
 }
@@ -206,8 +247,8 @@ fn find_or_fetch(cache: &Path, search: &Search) -> Result<Vec<Found>, ToolsError
     Ok(found)
 }
 
-fn inputs(found: &[Found], servers: &[Part]) -> digest::Sum {
-    let mut inputs = Inputs::of_stage("tools 2");
+fn inputs(found: &[Found], parts: &[Part]) -> digest::Sum {
+    let mut inputs = Inputs::of_stage("tools 3");
     for tool in found {
         inputs.add(tool.wanted.name);
         inputs.add(&tool.source);
@@ -215,7 +256,7 @@ fn inputs(found: &[Found], servers: &[Part]) -> digest::Sum {
         inputs.add(tool.links.join("\n"));
         inputs.add(&tool.program);
     }
-    for part in servers {
+    for part in parts {
         inputs.add(&part.name);
         inputs.add(&part.about.source);
         inputs.add(&part.program);
@@ -225,19 +266,15 @@ fn inputs(found: &[Found], servers: &[Part]) -> digest::Sum {
 
 fn compress(
     found: &[Found],
-    servers: &[Part],
+    parts: &[Part],
 ) -> Result<(Vec<u8>, Vec<manifest::ToolEntry>), ToolsError> {
     let tools = found.iter().map(|tool| {
         let (name, links) = (tool.wanted.name.to_owned(), tool.links.clone());
         (name, tool.wanted.directory, &tool.program, links)
     });
-    let parts = servers.iter().map(|part| {
-        (
-            part.name.clone(),
-            Directory::Servers,
-            &part.program,
-            Vec::new(),
-        )
+    let parts = parts.iter().map(|part| {
+        let name = part.name.clone();
+        (name, part.directory, &part.program, Vec::new())
     });
     let mut blob = Vec::new();
     let mut entries = Vec::new();
@@ -261,11 +298,11 @@ fn compress(
     Ok((blob, entries))
 }
 
-fn summary(found: &[Found], servers: &[Part], without: Option<&ToolsError>) -> String {
+fn summary(found: &[Found], parts: &[Part], without: Option<&ToolsError>) -> String {
     let tools = found
         .iter()
         .map(|tool| format!("{} {} ({})", tool.wanted.name, tool.version, tool.source));
-    let parts = servers
+    let parts = parts
         .iter()
         .map(|part| format!("{} ({})", part.name, part.about.source));
     let without = without.map(|reason| format!("without fuse-overlayfs, because {reason}"));

@@ -10,10 +10,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::apt::Client;
-use super::{ToolsError, failed_server};
+use super::manifest::Directory;
+use super::{About, Part, ToolsError, failed_server};
 use crate::file;
 use crate::linked::Linked;
 
@@ -41,21 +40,6 @@ const SERVERS: [Server; 1] = [Server {
 /// SPDX expressions of libraries, by how their names begin. Both allow that whoever gets the library gets its source from
 /// where it came from, which the metadata name.
 const LIBRARIES: [(&str, &str); 2] = [("libfuse", "LGPL-2.1-only"), ("", "LGPL-2.1-or-later")];
-
-/// A file of the image.
-pub(super) struct Part {
-    pub(super) name: String,
-    pub(super) program: Vec<u8>,
-    pub(super) about: About,
-}
-
-/// Where a file came from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct About {
-    pub(super) version: String,
-    pub(super) licence: String,
-    pub(super) source: String,
-}
 
 /// The servers with everything they need, sorted by name; in words, why there are none.
 pub(super) fn gather(cache: &Path, path: Option<&OsStr>) -> Result<Vec<Part>, ToolsError> {
@@ -196,6 +180,7 @@ fn collect(packages: &mut Packages<'_>) -> Result<Vec<Part>, ToolsError> {
         wanted.extend(names.libraries);
         let part = Part {
             name: server.name.to_owned(),
+            directory: Directory::Servers,
             program,
             about: about(server.package, &package.version, server.name),
         };
@@ -214,6 +199,7 @@ fn collect(packages: &mut Packages<'_>) -> Result<Vec<Part>, ToolsError> {
         };
         let part = Part {
             name: stored.clone(),
+            directory: Directory::Servers,
             program,
             about,
         };
@@ -245,6 +231,7 @@ fn load(kept: &Path) -> Result<Vec<Part>, ToolsError> {
         let program = file::read(&kept.join(&name))?;
         Ok(Part {
             name,
+            directory: Directory::Servers,
             program,
             about,
         })

@@ -45,6 +45,8 @@ pub enum Encoding {
     Text {
         /// The longest text in bytes.
         max: u32,
+        /// What it begins with, if it is the address of a directory.
+        schemes: &'static [&'static str],
     },
     /// Texts by name: repeated (u32 length, key, u32 length, value), little endian, sorted by key.
     Map,

@@ -16,6 +16,7 @@ pub mod expand;
 pub mod filter;
 pub mod layout;
 mod nearest;
+pub mod package_manager;
 mod slot;
 mod space;
 pub mod store;
@@ -41,6 +42,7 @@ pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace, Stac
 pub use expand::{Expansion, expand};
 pub use filter::{CallDecl, FilterDecl, Instruction, RuleCode, RuleDecl};
 pub use nearest::nearest;
+pub use package_manager::PackageManagerDecl;
 pub use space::{Copies, SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};
 pub use store::{Check, ImageFile, Locked, Medium, Opened, Source, Store, StoreError};
 pub use value::{FieldValue, Record, Value};

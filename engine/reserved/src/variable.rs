@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn a_text_that_could_not_be_stored_is_refused() {
         let decl = RegionDecl {
-            encoding: Encoding::Text { max: 2 },
+            encoding: Encoding::Text {
+                max: 2,
+                schemes: &[],
+            },
             default: &[],
             variable: Some("FIM_X"),
             ..*crate::declared::BOOT

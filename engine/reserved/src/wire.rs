@@ -55,7 +55,7 @@ pub fn encode(encoding: &Encoding, value: &Value) -> Result<Vec<u8>, EncodeError
         }
         (Encoding::Bits(_), Value::Bits(set)) => bytes.extend_from_slice(&set.to_le_bytes()),
         (Encoding::Text { .. }, Value::Text(None)) => {}
-        (Encoding::Text { max }, Value::Text(Some(text))) => {
+        (Encoding::Text { max, .. }, Value::Text(Some(text))) => {
             let over = text.len().saturating_sub(*max as usize);
             if over > 0 {
                 return Err(EncodeError::TooLong { over, max: *max });
@@ -153,7 +153,7 @@ pub fn decode(encoding: &Encoding, bytes: &[u8]) -> Result<Value, DecodeError> {
             Value::Choice(name)
         }
         Encoding::Bits(_) => Value::Bits(number(bytes)?),
-        Encoding::Text { max } => match bytes.split_first() {
+        Encoding::Text { max, .. } => match bytes.split_first() {
             None => Value::Text(None),
             Some((1, rest)) if rest.len() <= *max as usize => Value::Text(Some(text(rest)?)),
             Some(_) => return Err(DecodeError("text")),

@@ -117,7 +117,10 @@ fn samples() -> Vec<(Encoding, Vec<Value>)> {
             ],
         ),
         (
-            Encoding::Text { max: 4 },
+            Encoding::Text {
+                max: 4,
+                schemes: &[],
+            },
             ["", "a", "éé", "abcd"]
                 .map(|text| Value::Text(Some(text.to_owned())))
                 .into_iter()
@@ -195,12 +198,28 @@ fn bytes_that_nobody_wrote_are_refused_or_canonical() {
 #[test]
 fn values_that_do_not_fit_are_refused_with_the_number_of_bytes() {
     let text = |text: &str| Value::Text(Some(text.to_owned()));
-    let long = encode(&Encoding::Text { max: 4 }, &text("abcdefg")).expect_err("refused");
+    let long = encode(
+        &Encoding::Text {
+            max: 4,
+            schemes: &[],
+        },
+        &text("abcdefg"),
+    )
+    .expect_err("refused");
     assert_eq!(
         long.to_string(),
         "the text is 3 bytes too long; at most 4 fit"
     );
-    assert!(encode(&Encoding::Text { max: 4 }, &text("a\0")).is_err());
+    assert!(
+        encode(
+            &Encoding::Text {
+                max: 4,
+                schemes: &[]
+            },
+            &text("a\0")
+        )
+        .is_err()
+    );
     assert!(encode(&Encoding::Choice(CHOICES), &Value::Choice("z".to_owned())).is_err());
     assert!(encode(&Encoding::Flag, &Value::Bits(1)).is_err());
     assert!(

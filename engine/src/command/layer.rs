@@ -1,7 +1,7 @@
 //! Making, appending and listing layers.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use flatimage_reserved::{Locked, Value};
 use super::unfinished::Unfinished;
 use super::{Session, is_watched, print, warn};
 use crate::image::{external_layers, whole_file};
+use crate::remote::sum_of;
 use crate::sandbox::{Failure, plain};
 
 /// Bytes that are copied with the image open for writing: nobody can execute it meanwhile.
@@ -50,23 +51,32 @@ impl Session {
         })
     }
 
-    /// Appends the layer in `file` to the image.
-    pub(super) fn add_layer(&self, file: &Path) -> Result<u8, Failure> {
-        let source = whole_file(file).map_err(|reason| {
-            Failure::ours(format!("`{}` is no layer: {reason}", file.display()))
-        })?;
-        let layer = File::open(&source.path).map_err(|error| {
-            Failure::ours(format!(
-                "cannot read `{}`: {}",
-                file.display(),
-                plain(&error)
-            ))
-        })?;
+    /// Appends the layer in the file `path`, which is called `shown`, to the image. It must have the SHA-256 `sum`, if one is
+    /// given.
+    pub(super) fn append_file(
+        &self,
+        path: &Path,
+        shown: &str,
+        sum: Option<&str>,
+    ) -> Result<u8, Failure> {
+        let source = whole_file(path)
+            .map_err(|reason| Failure::ours(format!("`{shown}` is no layer: {reason}")))?;
+        let unread = |error| Failure::ours(format!("cannot read `{shown}`: {}", plain(&error)));
+        let layer = File::open(&source.path).map_err(unread)?;
+        if let Some(sum) = sum {
+            let found = sum_of(&layer).map_err(unread)?;
+            (&layer).rewind().map_err(unread)?;
+            if found != sum {
+                return Err(Failure::ours(format!(
+                    "`{shown}` has the SHA-256 {found} and not {sum}; ask whoever keeps it"
+                )));
+            }
+        }
         self.append_layers(&[(&layer, source.size)])
             .map(|()| 0)
             .map_err(|failure| {
                 let text = failure.text;
-                Failure::ours(format!("cannot append `{}`: {text}", file.display()))
+                Failure::ours(format!("cannot append `{shown}`: {text}"))
             })
     }
 

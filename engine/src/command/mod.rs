@@ -22,10 +22,13 @@ use crate::relocate::{self, Running};
 use crate::sandbox::{Failure, OURS, plain};
 use crate::trace::trace;
 
+mod additional;
 mod commit;
 mod data;
 mod instance;
 mod layer;
+mod recipe;
+mod remote;
 mod reset;
 mod show;
 mod start;
@@ -106,6 +109,7 @@ fn needs_copy(invocation: &Invocation) -> bool {
                 | declared::Action::Layer(
                     arguments::Layer::Add { .. } | arguments::Layer::Commit { .. }
                 )
+                | declared::Action::Recipe(arguments::Recipe::Install { .. })
                 | declared::Action::Data(arguments::Data::Purge)
                 | declared::Action::Reset(_)
                 // Not written, but read for so long that a writer would not wait for it.
@@ -180,9 +184,17 @@ impl Actions for Session {
     fn layer(&mut self, arguments: arguments::Layer) -> Self::Outcome {
         match arguments {
             arguments::Layer::Create { dir, file } => self.create_layer(&dir, &file),
-            arguments::Layer::Add { file } => self.add_layer(&file),
+            arguments::Layer::Add { layer } => self.add_layer(&layer),
             arguments::Layer::Commit { to, path } => self.commit_changes(&to, path.as_deref()),
             arguments::Layer::List => self.list_layers(),
+        }
+    }
+
+    fn recipe(&mut self, arguments: arguments::Recipe) -> Self::Outcome {
+        match arguments {
+            arguments::Recipe::Fetch { names } => self.fetch_recipes(&names),
+            arguments::Recipe::Info { names } => self.show_recipes(&names),
+            arguments::Recipe::Install { names } => self.install_recipes(&names),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A start of the container: gathers what the plan needs, plans, runs.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use flatimage_reserved::declared::{self, Config};
 use flatimage_reserved::{RegionDecl, StoreError, Value, VariableError, variable};
@@ -12,7 +13,7 @@ use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
 use crate::private;
 use crate::relocate;
 use crate::sandbox::{self, Context, Explicit, Failure, Limits, plain};
-use crate::tools;
+use crate::tools::{self, Apart};
 use crate::trace::trace;
 
 impl From<DataError> for Failure {
@@ -86,7 +87,7 @@ impl Session {
             host: &self.host,
             image: self.file()?,
             tools_offset: self.placement.tools_offset,
-            servers: &|| relocate::servers(&self.host, &self.image.path, &self.placement),
+            servers: &|| self.apart(Apart::Servers),
             data: data.as_ref(),
             explicit: Explicit {
                 layers: self.host.environment.contains_key("FIM_LAYERS"),
@@ -97,6 +98,11 @@ impl Session {
             warn: &warn,
         };
         sandbox::start(&plan, context)
+    }
+
+    /// The directory with tools that the container has nothing of.
+    pub(super) fn apart(&self, what: Apart) -> Option<PathBuf> {
+        relocate::apart(&self.host, &self.image.path, &self.placement, what)
     }
 
     /// The number of bytes that a variable of the caller's is.

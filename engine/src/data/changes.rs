@@ -38,12 +38,13 @@ const COMMITTED: &str = "root.committed";
 
 /// Everything that an image makes in its data directory, in the order in which it is removed once the changes are set
 /// aside. The file with the locks comes last: until then no start gets in.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     COMMITTED,
     ROOT,
     "work",
     LAYERS,
-    "recipes",
+    RECIPES,
+    DOWNLOADS,
     UNFINISHED,
     ids::NAME,
     marks::NAME,
@@ -55,6 +56,12 @@ pub const INSTANCES: &str = "instances";
 
 /// Layers that are stacked on those of the image.
 pub const LAYERS: &str = "layers";
+
+/// Recipes that were fetched, by distribution.
+pub const RECIPES: &str = "recipes";
+
+/// Files that are being fetched, and parts of some that the next try goes on with.
+pub const DOWNLOADS: &str = "downloads";
 
 /// A layer that is being made, where the filesystem knows no files without a name.
 pub const UNFINISHED: &str = "unfinished.layer";

@@ -5,6 +5,8 @@
 //! <data>/root.committed   changes that are in a layer by now and wait to be removed, see [`changes`]
 //! <data>/work     what overlayfs needs beside it
 //! <data>/layers   layers that are stacked on the embedded ones
+//! <data>/recipes  recipes that were fetched
+//! <data>/downloads   files that are being fetched, or were in part
 //! <data>/ids      which ids of the host its files have, see [`ids`]
 //! <data>/overlay  who wrote the marks of what was deleted, see [`marks`]
 //! <data>/instances   who uses it, see [`instances`]

@@ -135,8 +135,13 @@ fn plan_of(
     host: &Host,
     request: &Request,
 ) -> Result<Plan, PlanError> {
-    let decl: &'static RegionDecl =
-        Box::leak(Box::new(region(Encoding::Text { max: 256 }, effects)));
+    let decl: &'static RegionDecl = Box::leak(Box::new(region(
+        Encoding::Text {
+            max: 256,
+            schemes: &[],
+        },
+        effects,
+    )));
     build(&[(decl, Value::Text(Some(value.into())))], host, request)
 }
 

@@ -23,7 +23,7 @@ use super::skeleton::Places;
 use super::stacking::{self, Stacking};
 use super::{Context, die_with_parent, folding, identity, place, refusal, root, signals};
 use crate::plan::{IdMap, Plan, RootAction, Stack, Step, Upper, Way};
-use crate::tools;
+use crate::tools::{self, Apart};
 use crate::trace::trace;
 
 /// The kernel as the builder sees it.
@@ -230,7 +230,7 @@ impl<'a> Builder<'a> {
         match &self.opened_programs {
             Some(directory) => root::show_servers(directory),
             None => tools::unpack(
-                &tools::servers(),
+                &Apart::Servers.tools(),
                 &self.context.image,
                 self.context.tools_offset,
                 Path::new("/"),

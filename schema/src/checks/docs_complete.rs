@@ -48,6 +48,9 @@ pub fn check(source: &Source, report: &mut Report) {
     for rule in &source.filter {
         summary(report, &rule.path, &rule.item.summary);
     }
+    for manager in &source.package_managers {
+        summary(report, &manager.path, &manager.item.summary);
+    }
     for placed in &source.actions {
         let (path, action) = (&placed.path, &placed.item);
         summary(report, path, &action.summary);

@@ -9,7 +9,9 @@ mod effects_resolve;
 mod filter_sound;
 mod names_unique;
 mod names_well_formed;
+mod package_managers_sound;
 mod regions_disjoint;
+mod schemes_sound;
 mod sizes_fit;
 mod variables_readable;
 
@@ -29,5 +31,7 @@ pub fn all(source: &Source, report: &mut Report) {
     filter_sound::check(source, report);
     arguments_parse::check(source, report);
     variables_readable::check(source, report);
+    schemes_sound::check(source, report);
+    package_managers_sound::check(source, report);
     docs_complete::check(source, report);
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Access, Action, ActionVerb, Argument, Bit, Calls, Choice, Condition, Denial, Effect, Encoding,
-    Field, FieldKind, Group, Model, Region, Rule, Shape,
+    Field, FieldKind, Group, Model, PackageManager, Region, Rule, Shape,
 };
 use crate::encode;
 use crate::name::Name;
@@ -31,6 +31,21 @@ pub fn build(source: &Source) -> Model {
             .iter()
             .map(|placed| rule(&placed.item))
             .collect(),
+        package_managers: source
+            .package_managers
+            .iter()
+            .map(|placed| package_manager(&placed.item))
+            .collect(),
+    }
+}
+
+fn package_manager(manager: &source::PackageManager) -> PackageManager {
+    PackageManager {
+        program: manager.program.clone(),
+        summary: manager.summary.clone(),
+        distributions: manager.distributions.clone(),
+        refresh: manager.refresh.clone(),
+        install: manager.install.clone(),
     }
 }
 
@@ -85,7 +100,10 @@ fn encoding(encoding: &source::Encoding) -> Encoding {
                 .map(|group| self::group(group, &bits.bits))
                 .collect(),
         ),
-        source::Encoding::Text(text) => Encoding::Text(text.max),
+        source::Encoding::Text(text) => Encoding::Text {
+            max: text.max,
+            schemes: text.schemes.clone(),
+        },
         source::Encoding::Map => Encoding::Map,
         source::Encoding::List(fields) => Encoding::List(fields.fields.iter().map(field).collect()),
         source::Encoding::Record(fields) => {

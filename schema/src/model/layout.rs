@@ -51,7 +51,7 @@ pub fn signature(encoding: &Encoding) -> String {
                 )
             )
         }
-        Encoding::Text(max) => format!("text({max})"),
+        Encoding::Text { max, .. } => format!("text({max})"),
         Encoding::Map => "map".to_owned(),
         Encoding::List(fields) => format!("list({})", joined(fields.iter().map(field))),
         Encoding::Record(fields) => format!("record({})", joined(fields.iter().map(field))),

@@ -21,6 +21,8 @@ pub struct Model {
     pub actions: Vec<Action>,
     /// The rules of the filter of system calls.
     pub filter: Vec<Rule>,
+    /// Programs that install packages, as declared.
+    pub package_managers: Vec<PackageManager>,
 }
 
 /// One region.
@@ -57,8 +59,13 @@ pub enum Encoding {
     Choice(Vec<Choice>),
     /// Named bits and groups of them.
     Bits(Vec<Bit>, Vec<Group>),
-    /// A text of at most so many bytes.
-    Text(u32),
+    /// A text.
+    Text {
+        /// Its most bytes.
+        max: u32,
+        /// What it begins with, if it is an address.
+        schemes: Vec<String>,
+    },
     /// Texts by name.
     Map,
     /// Records in order.
@@ -263,6 +270,21 @@ pub struct Argument {
     pub optional: bool,
     /// One line of help.
     pub summary: String,
+}
+
+/// A program that installs packages.
+#[derive(Debug, Clone)]
+pub struct PackageManager {
+    /// Its name in the container's `PATH`.
+    pub program: String,
+    /// One line: whose it is.
+    pub summary: String,
+    /// The distributions whose images have it.
+    pub distributions: Vec<String>,
+    /// What is run first.
+    pub refresh: Vec<String>,
+    /// What is run then, the packages appended.
+    pub install: Vec<String>,
 }
 
 /// A rule of the filter of system calls.

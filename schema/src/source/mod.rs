@@ -3,6 +3,7 @@
 mod action;
 mod effect;
 mod filter;
+mod package_manager;
 mod parse;
 mod region;
 
@@ -15,6 +16,7 @@ pub use effect::{
     Share, Stack, Stacker, Symlink, Tmpfs, Unmask, When,
 };
 pub use filter::{Answer, Condition, Denial, Rule, Test};
+pub use package_manager::PackageManager;
 pub(crate) use parse::{Source, parse};
 pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};
 
@@ -34,4 +36,7 @@ pub struct Declaration {
     /// The system calls that containers are denied.
     #[serde(default)]
     pub filter: Vec<Rule>,
+    /// The programs that install packages, in the order in which they are looked for.
+    #[serde(default, rename = "package-managers")]
+    pub package_managers: Vec<PackageManager>,
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Action, Region, Rule};
+use super::{Action, PackageManager, Region, Rule};
 use crate::nearest;
 use crate::report::Report;
 
@@ -15,6 +15,7 @@ pub struct Source {
     pub regions: Vec<Placed<Region>>,
     pub actions: Vec<Placed<Action>>,
     pub filter: Vec<Placed<Rule>>,
+    pub package_managers: Vec<Placed<PackageManager>>,
 }
 
 /// An item and its path in the file.
@@ -24,7 +25,14 @@ pub struct Placed<T> {
     pub item: T,
 }
 
-const KEYS: [&str; 5] = ["format", "size", "regions", "actions", "filter"];
+const KEYS: [&str; 6] = [
+    "format",
+    "size",
+    "regions",
+    "actions",
+    "filter",
+    "package-managers",
+];
 
 /// Parses `text`; `None` when it is no YAML mapping at all.
 pub fn parse(text: &str, report: &mut Report) -> Option<Source> {
@@ -60,12 +68,14 @@ pub fn parse(text: &str, report: &mut Report) -> Option<Source> {
         items(&mut top, "actions", report),
     );
     let filter = items(&mut top, "filter", report);
+    let package_managers = items(&mut top, "package-managers", report);
     Some(Source {
         format: format?,
         size: size?,
         regions,
         actions,
         filter,
+        package_managers,
     })
 }
 

@@ -65,6 +65,9 @@ pub enum Encoding {
 pub struct Text {
     /// The longest text, in bytes.
     pub max: u32,
+    /// The text is the address of a directory that begins with one of these, such as `https`. Any text when it is left out.
+    #[serde(default)]
+    pub schemes: Vec<String>,
 }
 
 /// One name that a choice can have.

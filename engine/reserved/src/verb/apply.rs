@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::decl::{ChoiceDecl, Encoding, Field, RegionDecl};
 use crate::nearest;
 use crate::value::Value;
-use crate::verb::{Verb, bits, fields, print};
+use crate::verb::{Verb, address, bits, fields, print};
 
 /// What a verb comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,6 +74,14 @@ pub enum VerbError {
         /// What it stands for.
         what: &'static str,
     },
+    /// A text that is no address, or one that cannot be stored.
+    #[error("{what}; {mend}")]
+    Address {
+        /// What is wrong.
+        what: String,
+        /// How to mend it.
+        mend: String,
+    },
     /// Too few or too many arguments.
     #[error("{given} arguments where the usage is `{usage}`")]
     Count {
@@ -111,8 +119,12 @@ pub fn apply(decl: &RegionDecl, current: &Value, verb: &Verb) -> Result<Outcome,
         (Encoding::Bits(decl), Value::Bits(set), Verb::Del(names)) => {
             Value::Bits(bits::complete(decl, bits::without(decl, *set, names)?)?)
         }
-        (Encoding::Text { .. }, _, Verb::Set(arguments)) => {
-            Value::Text(Some(one(arguments, "value")?.to_owned()))
+        (Encoding::Text { schemes, .. }, _, Verb::Set(arguments)) => {
+            let text = one(arguments, "value")?;
+            if !schemes.is_empty() {
+                address::check(text, schemes)?;
+            }
+            Value::Text(Some(text.to_owned()))
         }
         (Encoding::Text { .. }, _, Verb::Clear) => Value::Text(None),
         (Encoding::Map, Value::Map(map), Verb::Add(arguments)) => {

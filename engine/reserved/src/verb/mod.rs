@@ -1,5 +1,6 @@
 //! What can be done to a setting. The verbs follow from the encoding; none knows a region by name.
 
+mod address;
 mod apply;
 mod bits;
 mod fields;

@@ -32,7 +32,7 @@ fn small(encoding: &Encoding, which: u64) -> Option<Value> {
 fn value(encoding: &Encoding, length: usize) -> Option<Value> {
     let text = text(length);
     Some(match encoding {
-        Encoding::Text { max } => Value::Text(Some(text.chars().take(*max as usize).collect())),
+        Encoding::Text { max, .. } => Value::Text(Some(text.chars().take(*max as usize).collect())),
         Encoding::Map => {
             Value::Map([("K".to_owned(), text), (length.to_string(), String::new())].into())
         }
