@@ -4,10 +4,12 @@
 //! in `schema/reserved.yaml`; what it does at a start is a [`plan`], which is data, run by
 //! the [`sandbox`], which is the only part that acts.
 
+mod background;
 mod byte_lock;
 mod command;
 mod commit;
 pub mod data;
+pub mod desktop;
 pub mod host;
 pub mod image;
 pub mod marker;

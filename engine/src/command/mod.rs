@@ -24,6 +24,7 @@ use crate::trace::trace;
 
 mod commit;
 mod data;
+mod desktop;
 mod instance;
 mod layer;
 mod reset;
@@ -39,7 +40,7 @@ const PREFIX: &[u8] = b"fim-";
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let done = match portal::asker() {
-        Some(name) => portal::ask(&name, arguments),
+        Some(name) => portal::ask(&name, arguments.clone()),
         None => run(&arguments),
     };
     match done {
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
             // One line, whatever is in it: a path may hold a newline.
             let text = failure.text.replace('\n', "\\n");
             eprintln!("error: {text}");
+            desktop::tell(&arguments, &failure);
             ExitCode::from(failure.code)
         }
     }
@@ -107,6 +109,11 @@ fn needs_copy(invocation: &Invocation) -> bool {
                     arguments::Layer::Add { .. } | arguments::Layer::Commit { .. }
                 )
                 | declared::Action::Data(arguments::Data::Purge)
+                | declared::Action::Desktop(
+                    arguments::Desktop::Setup { .. }
+                        | arguments::Desktop::Enable { .. }
+                        | arguments::Desktop::Clean
+                )
                 | declared::Action::Reset(_)
                 // Not written, but read for so long that a writer would not wait for it.
                 | declared::Action::Verify(_)
@@ -190,6 +197,15 @@ impl Actions for Session {
         match arguments {
             arguments::Data::Show { json } => self.show_data(json),
             arguments::Data::Purge => self.purge_data(),
+        }
+    }
+
+    fn desktop(&mut self, arguments: arguments::Desktop) -> Self::Outcome {
+        match arguments {
+            arguments::Desktop::Setup { json } => self.set_up_desktop_from(&json),
+            arguments::Desktop::Enable { integrations } => self.enable_on_desktop(&integrations),
+            arguments::Desktop::Clean => self.clean_desktop(),
+            arguments::Desktop::Dump { what, file } => self.dump_desktop(&what, file.as_deref()),
         }
     }
 

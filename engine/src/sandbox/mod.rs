@@ -40,6 +40,7 @@ mod stacking;
 mod supervise;
 mod terminal;
 
+pub(crate) use detach::{fall_silent, let_go};
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
 pub use guest::{Visit, visit};
