@@ -158,6 +158,9 @@ fn end(place: &Place) {
     assert_eq!(files(place), Vec::<String>::new());
     place.succeed(&["fim-exec", "true"]);
     assert_eq!(files(place), Vec::<String>::new());
+    // Nor in what the host makes of it.
+    let known = || fs::read_to_string(share(place).join("mime/globs2")).unwrap_or_default();
+    eventually(|| !known().contains("flatimage"));
     place.assert_gone();
     let _ = fs::remove_dir_all(place.home().join(".local"));
     for name in ["icon.png", "app.json"] {
@@ -359,6 +362,12 @@ fn nothing_is_written_twice_and_all_of_it_follows_the_image() {
         place.succeed(&["fim-desktop", "enable", "none"]);
         place.succeed(&["fim-exec", "true"]);
         assert_eq!(files(&place), Vec::<String>::new());
+        // An image that forgot what it was cleans up all the same.
+        place.succeed(&["fim-desktop", "enable", "entry"]);
+        place.succeed(&["fim-exec", "true"]);
+        place.succeed(&["fim-reset", "desktop"]);
+        place.succeed(&["fim-exec", "true"]);
+        assert_eq!(files(&place).len(), 2);
         end(&place);
     }
 }

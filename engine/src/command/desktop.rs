@@ -301,11 +301,13 @@ fn not_shown(reason: &str) {
 
 /// Says on the desktop why a start failed, where there is no terminal on which anybody would read it.
 pub(super) fn tell(arguments: &[OsString], failure: &Failure) {
-    let host = Host::capture();
-    if !is_start(arguments) || !is_without_terminal(&host) {
+    if !is_start(arguments) {
         return;
     }
-    Notice::show(&host, || notice(&failure.text, true));
+    let host = Host::capture();
+    if is_without_terminal(&host) {
+        Notice::show(&host, || notice(&failure.text, true));
+    }
 }
 
 /// What is said of the image. It is opened anew, because nothing is left open in the background.

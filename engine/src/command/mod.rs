@@ -40,8 +40,8 @@ const PREFIX: &[u8] = b"fim-";
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let done = match portal::asker() {
-        Some(name) => portal::ask(&name, arguments.clone()),
-        None => run(&arguments),
+        Some(name) => portal::ask(&name, arguments),
+        None => run(&arguments).inspect_err(|failure| desktop::tell(&arguments, failure)),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -49,7 +49,6 @@ pub fn main() -> ExitCode {
             // One line, whatever is in it: a path may hold a newline.
             let text = failure.text.replace('\n', "\\n");
             eprintln!("error: {text}");
-            desktop::tell(&arguments, &failure);
             ExitCode::from(failure.code)
         }
     }

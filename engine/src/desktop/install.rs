@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::icon::{Icon, IconError};
-use super::names::{Names, mark};
+use super::names::{Names, RECORDS, mark};
 use super::updates::Changed;
 use super::{entry, mime, subject};
 use crate::host::Host;
@@ -153,7 +153,9 @@ impl Installation<'_> {
         // A copy of the image, which was started later, has taken them over.
         let is_another =
             |record: Record| record.image != self.image && Path::new(&record.image).exists();
-        if !self.record().is_some_and(is_another) {
+        // Without an id it is not set up any more, and has only what it had before.
+        let has_own = !self.application.id.is_empty();
+        if has_own && !self.record().is_some_and(is_another) {
             for file in self.names().all() {
                 self.remove(&self.application.id, &file, &mut done)?;
             }
@@ -260,7 +262,8 @@ impl Installation<'_> {
         Ok(())
     }
 
-    /// Removes a file, and the directories that are empty then.
+    /// Removes a file, and its directories that are empty then, but for those that the programs of [`Changed::update`] are
+    /// about to read.
     fn remove_file(&self, file: &str) -> Result<(), InstallError> {
         let path = self.share.join(file);
         match fs::remove_file(&path) {
@@ -270,7 +273,8 @@ impl Installation<'_> {
                 source,
             })?,
         }
-        let inner = path.ancestors().skip(1);
+        let is_read = file.starts_with("mime/") || file.starts_with("applications/");
+        let inner = path.ancestors().skip(1).filter(|_| !is_read);
         for directory in inner.take_while(|path| *path != self.share) {
             if fs::remove_dir(directory).is_err() {
                 break;
@@ -281,12 +285,10 @@ impl Installation<'_> {
 
     /// Removes what the image had before it was set up under another name.
     fn remove_others(&self, done: &mut Installed) -> Result<(), InstallError> {
-        let place = self.share.join(self.names().record());
-        let siblings = place.parent().and_then(|parent| fs::read_dir(parent).ok());
-        for sibling in siblings.into_iter().flatten().flatten() {
-            let path = sibling.path();
-            let name = sibling.file_name();
-            let (Some(record), Some(id)) = (read_record(&path), name.to_str()) else {
+        let records = fs::read_dir(self.share.join(RECORDS));
+        for found in records.into_iter().flatten().flatten() {
+            let name = found.file_name();
+            let (Some(record), Some(id)) = (read_record(&found.path()), name.to_str()) else {
                 continue;
             };
             if id != self.application.id && record.image == self.image {

@@ -5,6 +5,9 @@ use flatimage_reserved::declared::Desktop;
 /// The sizes in which a PNG is installed, in pixels: those that the Icon Theme Specification's default theme has.
 pub const SIZES: [u32; 9] = [16, 22, 24, 32, 48, 64, 96, 128, 256];
 
+/// Where the records of all applications are.
+pub const RECORDS: &str = "flatimage/desktop";
+
 /// Letters of the application's name that its id keeps.
 const LONGEST_SLUG: usize = 32;
 
@@ -60,7 +63,7 @@ impl<'a> Names<'a> {
 
     /// What says which image the files are for, and which.
     pub fn record(self) -> String {
-        format!("flatimage/desktop/{}", self.0)
+        format!("{RECORDS}/{}", self.0)
     }
 
     /// Every file that an application can have.

@@ -5,7 +5,10 @@ use std::io::Cursor;
 use png::{BitDepth, ColorType, Compression, Decoder, Encoder, Limits, Transformations};
 
 use super::picture::Picture;
-use super::{IconError, LONGEST_SIDE, within_bounds};
+use super::{IconError, within_bounds};
+
+/// Bytes of memory for what comes beside the pixels.
+const ASIDE: usize = 1 << 20;
 
 /// The pixels of a PNG, of its first frame when it moves.
 pub fn decode(bytes: &[u8]) -> Result<Picture, IconError> {
@@ -13,10 +16,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, IconError> {
         format: "PNG",
         reason: error.to_string(),
     };
-    let limits = Limits {
-        // A row of the deepest kind and what is kept of the row before; texts and profiles are not needed.
-        bytes: LONGEST_SIDE as usize * 8 * 4,
-    };
+    let limits = Limits { bytes: ASIDE };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(Transformations::normalize_to_color8() | Transformations::ALPHA);
     decoder.set_ignore_text_chunk(true);

@@ -125,6 +125,9 @@ fn a_small_file_cannot_take_much_memory() {
         refusal(&wide),
         "it is 100000 by 16 pixels large; at most 4096 by 4096 are read"
     );
+    let deep = "<g>".repeat(100_000);
+    let nested = format!("<svg xmlns=\"http://www.w3.org/2000/svg\">{deep}");
+    assert!(refusal(nested.as_bytes()).starts_with("it is no whole SVG: "));
     let entities: String = (1..30)
         .map(|level| format!("<!ENTITY e{level} \"&e{0};&e{0};\">", level - 1))
         .collect();

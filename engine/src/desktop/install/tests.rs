@@ -119,7 +119,8 @@ fn it_follows_the_image_and_what_is_chosen() {
     assert_eq!(desk.files(), [FILES[0], FILES[1], FILES[4]]);
     desk.integrations = NOTHING;
     desk.install();
-    assert!(!desk.path("").exists() || fs::read_dir(desk.path("")).unwrap().count() == 0);
+    assert_eq!(desk.files(), Vec::<String>::new());
+    assert!(!desk.path("icons").exists() && !desk.path("flatimage").exists());
 }
 
 #[test]
@@ -165,6 +166,13 @@ fn cleaning_takes_all_of_the_image_and_nothing_of_its_copy() {
     fs::remove_file(copy).unwrap();
     desk.installation().clean().unwrap();
     assert_eq!(desk.files(), Vec::<String>::new());
+    desk.install();
+    desk.application.id.clear();
+    desk.installation().clean().unwrap();
+    assert_eq!(desk.files(), Vec::<String>::new());
+    // Now with the directory of somebody else's record.
+    fs::create_dir_all(desk.path("flatimage/desktop")).unwrap();
+    desk.installation().clean().unwrap();
 }
 
 #[test]
