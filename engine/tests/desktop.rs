@@ -505,7 +505,7 @@ fn a_jpeg_becomes_a_png_and_an_image_without_an_icon_has_an_entry_all_the_same()
     assert_eq!(files(&place).len(), 2);
     let line = place.fail(125, &["fim-desktop", "enable", "icon"]);
     assert!(line.contains("has no icon"), "{line}");
-    let photograph = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/desktop/icon/sample.jpg");
+    let photograph = Path::new(env!("CARGO_MANIFEST_DIR")).join("icon/src/sample.jpg");
     set_up(
         &place,
         &format!(r#"{{"name": "Plain", "icon": "{}"}}"#, photograph.display()),

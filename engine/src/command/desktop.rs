@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
+use flatimage_icon::{Icon, LARGEST_FILE};
 use flatimage_reserved::declared::{self, Config, Desktop, Integrations};
 use flatimage_reserved::typed::FromValue;
 use flatimage_reserved::{RegionDecl, StoreError, Value, nearest};
@@ -13,8 +14,8 @@ use super::unfinished::Unfinished;
 use super::{PREFIX, Session, print, warn};
 use crate::background::apart;
 use crate::desktop::{
-    self, ICON_OF_NOTICES, Icon, InstallError, Installation, Installed, LARGEST_FILE, Notice,
-    Setup, is_without_terminal,
+    self, ICON_OF_NOTICES, InstallError, Installation, Installed, Notice, Setup,
+    is_without_terminal,
 };
 use crate::host::Host;
 use crate::marker;

@@ -10,12 +10,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use flatimage_icon::{self as icon, Icon, IconError};
 use flatimage_reserved::declared::{Desktop, Integrations};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::icon::{Icon, IconError};
 use super::names::{Names, RECORDS, mark};
 use super::updates::Changed;
 use super::{entry, mime, subject};
@@ -231,7 +231,11 @@ impl Installation<'_> {
         }
         if self.has(Integrations::ICON) && !self.application.icon.is_empty() {
             let icon = icon().ok_or(InstallError::NoIcon)?;
-            files.extend(icon.files(&self.application.id)?);
+            let theme = icon.files(&mark(&self.application.id))?;
+            files.extend(theme.into_iter().map(|file| match file {
+                icon::File::Png { size, bytes } => (names.png(size), bytes),
+                icon::File::Svg(bytes) => (names.svg(), bytes),
+            }));
         }
         Ok(files)
     }

@@ -1,7 +1,7 @@
 //! The image as an application of the user's desktop.
 //!
 //! What it is called and looks like is in the image ([`setup`]). From that follow the texts of an [`entry`] and a file type
-//! ([`mime`]) and the files of an [`icon`], and [`install`] is the one place that writes them below the user's data directory.
+//! ([`mime`]) and the files of an [icon](flatimage_icon), and [`install`] is the one place that writes them below the user's data directory.
 //! A start only looks whether what is installed is still what should be.
 //!
 //! [`notify`] speaks to the user: when a start is to be announced, and when one failed and there is no terminal to say so.
@@ -9,7 +9,6 @@
 mod bus;
 mod category;
 mod entry;
-mod icon;
 mod install;
 mod mime;
 mod names;
@@ -17,7 +16,6 @@ mod notify;
 mod setup;
 mod updates;
 
-pub use icon::{Icon, IconError, LARGEST_FILE};
 pub use install::{ICON_OF_NOTICES, InstallError, Installation, Installed, share};
 pub use names::{is_id_for, new_id};
 pub use notify::{Notice, is_without_terminal};

@@ -1,9 +1,7 @@
 //! What the files of an application are called, and how they are told from those of others.
 
+use flatimage_icon::SIZES;
 use flatimage_reserved::declared::Desktop;
-
-/// The sizes in which a PNG is installed, in pixels: those that the Icon Theme Specification's default theme has.
-pub const SIZES: [u32; 9] = [16, 22, 24, 32, 48, 64, 96, 128, 256];
 
 /// Where the records of all applications are.
 pub const RECORDS: &str = "flatimage/desktop";

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use flatimage_icon::Pixels;
+
 use super::bus::{Address, Bus, Call, Values};
-use super::icon::Pixels;
 use crate::background::in_background;
 use crate::host::{Host, Stream};
 use crate::trace::trace;

@@ -5,7 +5,6 @@
 
 use sha2::{Digest, Sha256};
 
-use super::names::{Names, SIZES, mark};
 use picture::Picture;
 
 mod jpeg;
@@ -14,6 +13,9 @@ mod png;
 mod svg;
 
 pub use picture::Pixels;
+
+/// The sizes in which a PNG is installed, in pixels: those that the Icon Theme Specification's default theme has.
+pub const SIZES: [u32; 9] = [16, 22, 24, 32, 48, 64, 96, 128, 256];
 
 /// The most pixels of a side.
 const LONGEST_SIDE: u32 = 4096;
@@ -58,6 +60,20 @@ pub enum IconError {
 enum Format {
     Png,
     Svg,
+}
+
+/// A file of an icon theme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum File {
+    /// A PNG.
+    Png {
+        /// Pixels of a row, and rows.
+        size: u32,
+        /// The file.
+        bytes: Vec<u8>,
+    },
+    /// An SVG, for every size.
+    Svg(Vec<u8>),
 }
 
 /// An icon that can be shown.
@@ -131,24 +147,26 @@ impl Icon {
         &self.bytes
     }
 
-    /// The files of the icon in an icon theme, marked as those of the application of that id.
+    /// The files of the icon in an icon theme, each with `mark` in it as a comment.
     ///
     /// # Errors
     /// As [`Icon::check`].
-    pub fn files(&self, id: &str) -> Result<Vec<(String, Vec<u8>)>, IconError> {
-        let names = Names::with_id(id);
+    pub fn files(&self, mark: &str) -> Result<Vec<File>, IconError> {
         if self.format == Format::Svg {
-            return Ok(vec![(names.svg(), svg::marked(&self.bytes, &mark(id)))]);
+            return Ok(vec![File::Svg(svg::marked(&self.bytes, mark))]);
         }
         let picture = self.intermediate()?;
         let sizes = SIZES.iter().map(|size| {
             let scaled = picture.within(*size).centred(*size);
-            let bytes = png::encode(&scaled, Some(&mark(id)));
+            let bytes = png::encode(&scaled, Some(mark));
             let broken = |reason| IconError::Broken {
                 format: "PNG",
                 reason,
             };
-            Ok((names.png(*size), bytes.map_err(broken)?))
+            Ok(File::Png {
+                size: *size,
+                bytes: bytes.map_err(broken)?,
+            })
         });
         sizes.collect()
     }

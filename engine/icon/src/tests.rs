@@ -28,10 +28,14 @@ fn a_png_stays_as_it_is_and_is_installed_in_every_size_with_its_mark() {
     assert_eq!(icon.bytes(), bytes);
     assert_eq!(Icon::stored(&icon.key(), bytes.clone()), Some(icon.clone()));
     assert_eq!(Icon::stored(&icon.key(), sample(100, 41)), None);
-    let files = icon.files("app-0123abcd").unwrap();
+    let files = icon.files("flatimage:app-0123abcd").unwrap();
     assert_eq!(files.len(), SIZES.len());
-    for ((path, bytes), size) in files.iter().zip(SIZES) {
-        assert!(path.contains(&format!("/{size}x{size}/apps/flatimage-app-0123abcd.png")));
+    for (file, meant) in files.iter().zip(SIZES) {
+        let File::Png { size, bytes } = file else {
+            panic!("{file:?}")
+        };
+        let size = *size;
+        assert_eq!(size, meant);
         let picture = png::decode(bytes).unwrap();
         assert_eq!((picture.width, picture.height), (size, size));
         let middle = (size / 2 * size + size / 2) as usize * 4;
@@ -150,14 +154,10 @@ fn crc(bytes: &[u8]) -> u32 {
 #[test]
 fn an_svg_is_installed_as_it_is_with_a_mark() {
     let icon = Icon::check(SVG.to_vec()).unwrap();
-    let files = icon.files("app-0123abcd").unwrap();
-    let [(path, bytes)] = files.as_slice() else {
+    let files = icon.files("flatimage:app-0123abcd").unwrap();
+    let [File::Svg(bytes)] = files.as_slice() else {
         panic!("{files:?}")
     };
-    assert_eq!(
-        path,
-        "icons/hicolor/scalable/apps/flatimage-app-0123abcd.svg"
-    );
     svg::check(bytes).unwrap();
     assert!(String::from_utf8_lossy(bytes).contains("flatimage:app-0123abcd"));
     assert_eq!(icon.pixels(48).unwrap(), None);
