@@ -4,11 +4,13 @@
 //! in `schema/reserved.yaml`; what it does at a start is a [`plan`], which is data, run by
 //! the [`sandbox`], which is the only part that acts.
 
+mod background;
 mod bus;
 mod byte_lock;
 mod command;
 mod commit;
 pub mod data;
+pub mod desktop;
 pub mod host;
 pub mod image;
 pub mod marker;

@@ -4,6 +4,7 @@
 //! knows no region by name.
 
 use crate::effect::Effect;
+use crate::slot::HEADER;
 use crate::value::Value;
 use crate::wire;
 
@@ -143,6 +144,12 @@ impl RegionDecl {
     #[must_use]
     pub const fn slot_size(&self) -> u64 {
         self.size / 2
+    }
+
+    /// Bytes of the longest encoded value.
+    #[must_use]
+    pub const fn room(&self) -> u64 {
+        self.slot_size() - HEADER as u64
     }
 
     /// The declared default.

@@ -25,6 +25,7 @@ use crate::trace::trace;
 mod additional;
 mod commit;
 mod data;
+mod desktop;
 mod instance;
 mod layer;
 mod recipe;
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let done = match portal::asker() {
         Some(name) => portal::ask(&name, arguments),
-        None => run(&arguments),
+        None => run(&arguments).inspect_err(|failure| desktop::tell(&arguments, failure)),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -111,6 +112,11 @@ fn needs_copy(invocation: &Invocation) -> bool {
                 )
                 | declared::Action::Recipe(arguments::Recipe::Install { .. })
                 | declared::Action::Data(arguments::Data::Purge)
+                | declared::Action::Desktop(
+                    arguments::Desktop::Setup { .. }
+                        | arguments::Desktop::Enable { .. }
+                        | arguments::Desktop::Clean
+                )
                 | declared::Action::Reset(_)
                 // Not written, but read for so long that a writer would not wait for it.
                 | declared::Action::Verify(_)
@@ -202,6 +208,15 @@ impl Actions for Session {
         match arguments {
             arguments::Data::Show { json } => self.show_data(json),
             arguments::Data::Purge => self.purge_data(),
+        }
+    }
+
+    fn desktop(&mut self, arguments: arguments::Desktop) -> Self::Outcome {
+        match arguments {
+            arguments::Desktop::Setup { json } => self.set_up_desktop_from(&json),
+            arguments::Desktop::Enable { integrations } => self.enable_on_desktop(&integrations),
+            arguments::Desktop::Clean => self.clean_desktop(),
+            arguments::Desktop::Dump { what, file } => self.dump_desktop(&what, file.as_deref()),
         }
     }
 

@@ -76,10 +76,14 @@ impl Session {
             blocks: self.bytes("FIM_BLOCK_CACHE")?,
             unpacked: self.bytes("FIM_CACHE_SIZE")?,
         };
+        self.integrate(&settings.config);
         let (data, upper) = self.open_data()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
         if let Some(instead) = plan.stack().and_then(|stack| stack.instead.as_ref()) {
             warn(instead);
+        }
+        if settings.config.notify {
+            self.announce();
         }
         trace(|| "planned".into());
         trace(|| format!("the plan:\n{plan}"));

@@ -1,4 +1,4 @@
-//! Letting go of who forked a process that outlives them: a server of a root.
+//! Letting go of who forked a process that outlives them: a server of a root, or work in the background.
 //!
 //! What cannot be let go of does no harm but to outlive its owner, so nothing here fails.
 
@@ -12,15 +12,17 @@ use super::channel::Channel;
 use super::signals;
 use crate::sys::close_all_but;
 
-/// Leaves session, working directory, standard input and output, and every other descriptor but that of `channel` and
-/// standard error.
-pub fn detach(channel: &Channel) {
+/// Leaves session, working directory, standard input and output, and every other descriptor but that of `keep` and standard
+/// error.
+pub fn let_go(keep: Option<&Channel>) {
     let _ = setsid();
     let _ = signals::restore_defaults();
     let _ = chdir("/");
     silence(dup2_stdin);
     silence(dup2_stdout);
-    let _ = close_all_but(3, channel.as_fd());
+    // Standard error stays in any case.
+    let error = std::io::stderr();
+    let _ = close_all_but(3, keep.map_or(error.as_fd(), AsFd::as_fd));
 }
 
 /// Leaves standard error, once there is nothing more to say: whoever waits for the end of the supervisor's output must

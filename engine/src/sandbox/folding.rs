@@ -12,7 +12,7 @@ use flatimage_fold::{FoldOptions, Serving, serve};
 use nix::sched::{CloneFlags, unshare};
 
 use super::channel::{Channel, Message};
-use super::detach::{detach, fall_silent};
+use super::detach::{fall_silent, let_go};
 use super::failure::{Attempt, Failure, plain};
 use super::root;
 use crate::sys::{Fork, fork, open_process};
@@ -49,7 +49,7 @@ pub fn fold(fuse: OwnedFd) -> Result<OwnedFd, Failure> {
 
 /// The server. Tells the builder when it serves, or why it cannot.
 fn run(builder: Channel) -> ! {
-    detach(&builder);
+    let_go(Some(&builder));
     let message = match begin(&builder) {
         Ok(serving) => {
             trace(|| "root folded".into());

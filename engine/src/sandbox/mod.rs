@@ -42,6 +42,7 @@ mod supervise;
 mod terminal;
 
 use channel::Message;
+pub(crate) use detach::{fall_silent, let_go};
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
 pub use guest::{Visit, visit};

@@ -13,7 +13,7 @@ use flatimage_layer::{IdMap as ServedIds, Layer, ServeOptions, serve};
 
 use super::Context;
 use super::channel::{Channel, Message};
-use super::detach::{detach, fall_silent};
+use super::detach::{fall_silent, let_go};
 use super::failure::plain;
 use crate::plan::{IdMap, LayerSource, Plan};
 use crate::trace::trace;
@@ -24,7 +24,7 @@ const THREADS: usize = 3;
 /// Serves the layers of `plan` on the descriptor that comes over `builder`, until the filesystem is gone. For a process
 /// that was just forked: it closes the descriptors of whoever forked it and never returns.
 pub fn run(plan: &Plan, context: &Context<'_>, builder: Channel) -> ! {
-    detach(&builder);
+    let_go(Some(&builder));
     let layers = open(&plan.layers, context.warn);
     trace(|| "layers opened".into());
     let code = match builder.receive() {

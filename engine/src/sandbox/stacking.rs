@@ -20,7 +20,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, dup2_stderr, execve, ftruncate};
 
 use super::channel::{Channel, Message};
-use super::detach::detach;
+use super::detach::let_go;
 use super::failure::{Attempt, Failure, plain};
 use super::root;
 use crate::sys::{Fork, fork, open_process};
@@ -84,7 +84,7 @@ fn show(channel: &Channel, fuse: OwnedFd, server: Pid) -> Result<OwnedFd, Failur
 fn run(stacking: &Stacking<'_>, builder: Channel, words: &Words) -> ! {
     // The builder may be gone before the program has started, and then nobody reads what it says.
     let _ = dup2_stderr(&words.0);
-    detach(&builder);
+    let_go(Some(&builder));
     if let Ok(Some(Message::Fuse(fuse))) = builder.receive() {
         drop(builder);
         if let Err(error) = execute(stacking, &fuse) {

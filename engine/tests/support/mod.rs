@@ -6,11 +6,13 @@ pub mod chance;
 pub mod changes;
 pub mod chapter;
 pub mod compiled;
+pub mod icons;
 pub mod layers;
 pub mod mirror;
 pub mod prepared;
 pub mod running;
 pub mod screen;
+pub mod session;
 pub mod store;
 
 use std::ffi::{OsStr, OsString};

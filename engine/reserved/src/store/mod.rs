@@ -19,7 +19,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::decl::RegionDecl;
+use crate::decl::{Encoding, RegionDecl};
 use crate::declared::{self, Config};
 use crate::space::{Copies, Space, SpaceError, Superblock};
 use crate::value::Value;
@@ -160,7 +160,8 @@ impl Store {
             .collect()
     }
 
-    /// The values of all regions, with the default in place of what is damaged, and what is damaged.
+    /// The values of all regions, with the default in place of what is damaged, and what is damaged. Blobs are not read:
+    /// they are large, and the few who need one read it by itself.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -168,6 +169,10 @@ impl Store {
         let mut damage = Vec::new();
         let mut values = Vec::with_capacity(self.space.regions.len());
         for decl in self.space.regions {
+            if decl.encoding == Encoding::Blob {
+                values.push(decl.default_value());
+                continue;
+            }
             values.push(match self.value(decl) {
                 Err(error) if error.is_damage() => {
                     damage.push(error);

@@ -1,0 +1,397 @@
+//! The image on the user's desktop: what is kept of it, what a start does about it, and what is said there.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use flatimage_icon::{Icon, LARGEST_FILE};
+use flatimage_reserved::declared::{self, Config, Desktop, Integrations};
+use flatimage_reserved::typed::FromValue;
+use flatimage_reserved::{RegionDecl, StoreError, Value, nearest};
+
+use super::unfinished::Unfinished;
+use super::{PREFIX, Session, print, warn};
+use crate::background::apart;
+use crate::desktop::{
+    self, ICON_OF_NOTICES, InstallError, Installation, Installed, Notice, Setup,
+    is_without_terminal,
+};
+use crate::host::Host;
+use crate::marker;
+use crate::relocate;
+use crate::sandbox::{Failure, plain};
+use crate::trace::trace;
+
+/// The longest that installing may take, in seconds. It is far less, but for a home that does not answer.
+const LONGEST: u32 = 20;
+
+/// The largest description that is read, in bytes.
+const LARGEST_DESCRIPTION: u64 = 1 << 20;
+
+/// What `dump` knows.
+const DUMPED: [&str; 3] = ["entry", "mimetype", "icon"];
+
+/// What switches every integration off.
+const NONE: &str = "none";
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Failure {
+        Failure::ours(error.to_string())
+    }
+}
+
+impl Session {
+    /// Takes the description in the file `json`.
+    pub(super) fn set_up_desktop_from(&self, json: &Path) -> Result<u8, Failure> {
+        let wrong = |reason: String| Failure::ours(format!("`{}`: {reason}", json.display()));
+        let text = read_file(json, LARGEST_DESCRIPTION).map_err(wrong)?;
+        let given = serde_json::from_slice(&text)
+            .map_err(|error| wrong(format!("it is no JSON: {error}")))?;
+        let beside = json.parent().unwrap_or(Path::new(""));
+        self.set_up_desktop(&given, beside)
+            .map_err(|failure| wrong(failure.text))?;
+        Ok(0)
+    }
+
+    /// Takes a description as `fim-desktop setup` knows it. A relative path of an icon begins at `beside`.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing has changed then.
+    pub(super) fn set_up_desktop(
+        &self,
+        given: &serde_json::Value,
+        beside: &Path,
+    ) -> Result<(), Failure> {
+        let setup = Setup::parse(given).map_err(|error| Failure::ours(error.to_string()))?;
+        let source = setup.icon.as_deref();
+        let icon = source.map(|source| icon_of(source, beside)).transpose()?;
+        let mut locked = self.store.lock()?;
+        let known = match locked.value(declared::DESKTOP) {
+            Err(error) if error.is_damage() => None,
+            value => <Option<Desktop>>::from_value(&value?).flatten(),
+        };
+        let id = match known {
+            // Under its old id it stays where its user has put it, in a dock for instance.
+            Some(known) if desktop::is_id_for(&known.id, &setup.name) => known.id,
+            _ => desktop::new_id(&setup.name, random()?),
+        };
+        let application = Desktop {
+            id,
+            icon: icon.as_ref().map(Icon::key).unwrap_or_default(),
+            name: setup.name,
+            categories: setup.categories,
+        };
+        let bytes = icon.map(|icon| icon.bytes().to_vec()).unwrap_or_default();
+        // Cut off in between, the icon is not the one that the rest is about, and is not shown.
+        locked.write(declared::ICON, &Value::Blob(bytes))?;
+        let record = Value::Record(Some(application.into()));
+        locked.write(declared::DESKTOP, &record)?;
+        locked.write(declared::INTEGRATIONS, &Value::Bits(setup.integrations.0))?;
+        Ok(())
+    }
+
+    /// Chooses what is installed.
+    pub(super) fn enable_on_desktop(&self, names: &str) -> Result<u8, Failure> {
+        let application = self.application()?;
+        let names: Vec<&str> = names.split(',').map(str::trim).collect();
+        let set = match names.as_slice() {
+            [name] if name.eq_ignore_ascii_case(NONE) => Integrations(0),
+            names if names.iter().any(|name| name.eq_ignore_ascii_case(NONE)) => {
+                return Err(Failure::ours("`none` stands alone; leave the others out"));
+            }
+            names => desktop::integrations(names.iter().copied())
+                .map_err(|error| Failure::ours(error.to_string()))?,
+        };
+        if set.contains(Integrations::ICON) && application.icon.is_empty() {
+            return Err(Failure::ours(
+                "the image has no icon; set one up with `fim-desktop setup`",
+            ));
+        }
+        let value = Value::Bits(set.0);
+        self.store
+            .update::<StoreError>(declared::INTEGRATIONS, |_| Ok(value))?;
+        Ok(0)
+    }
+
+    /// Takes the image off the desktop.
+    pub(super) fn clean_desktop(&self) -> Result<u8, Failure> {
+        let none = Value::Bits(0);
+        self.store
+            .update::<StoreError>(declared::INTEGRATIONS, |_| Ok(none))?;
+        let application = match self.stored::<Option<Desktop>>(declared::DESKTOP)? {
+            Some(application) => application,
+            // Set up no more, it may have been.
+            None => Desktop {
+                id: String::new(),
+                name: String::new(),
+                icon: String::new(),
+                categories: Vec::new(),
+            },
+        };
+        if let Some(installation) = self.installation(&application, Integrations(0))? {
+            let done = installation.clean()?;
+            done.changed.update(&installation.share);
+        }
+        Ok(0)
+    }
+
+    /// Prints an entry or a MIME package, or writes the icon to `file`.
+    pub(super) fn dump_desktop(&self, what: &str, file: Option<&Path>) -> Result<u8, Failure> {
+        let application = self.application()?;
+        let integrations = self.integrations()?;
+        match (what, file) {
+            ("entry", None) => print(&desktop::entry_of(&application, self.name()?, integrations)),
+            ("mimetype", None) => print(&desktop::package_of(
+                &application,
+                self.name()?,
+                integrations,
+            )),
+            ("icon", Some(file)) => self.write_icon(&application, file),
+            ("icon", None) => Err(Failure::ours(
+                "name the file to write: `fim-desktop dump icon <file>`",
+            )),
+            ("entry" | "mimetype", Some(_)) => Err(Failure::ours(format!(
+                "`dump {what}` prints to standard output; leave the file out"
+            ))),
+            _ => {
+                let mend = match nearest(what, DUMPED) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known: {}", DUMPED.join(", ")),
+                };
+                Err(Failure::ours(format!("unknown part `{what}`; {mend}")))
+            }
+        }
+    }
+
+    fn write_icon(&self, application: &Desktop, file: &Path) -> Result<u8, Failure> {
+        if application.icon.is_empty() {
+            return Err(Failure::ours(
+                "the image has no icon; set one up with `fim-desktop setup`",
+            ));
+        }
+        let icon = self.icon(application).ok_or(InstallError::NoIcon)?;
+        let written = Unfinished::beside(file).and_then(|unfinished| {
+            unfinished.file().write_all(icon.bytes())?;
+            unfinished.replace(file)
+        });
+        written.map_err(|error| {
+            Failure::ours(format!(
+                "cannot write `{}`: {}",
+                file.display(),
+                plain(&error)
+            ))
+        })?;
+        Ok(0)
+    }
+
+    /// Installs what a start finds missing or made for another place. Whatever goes wrong is one warning.
+    pub(super) fn integrate(&self, config: &Config) {
+        let Some(application) = &config.desktop else {
+            return;
+        };
+        let installation = match self.installation(application, config.integrations) {
+            Ok(Some(installation)) if !installation.is_current() => installation,
+            Ok(_) => return,
+            Err(failure) => return not_shown(&failure.text),
+        };
+        let came_to_its_end = apart(LONGEST, || {
+            match installation.install(|| self.icon(application)) {
+                Err(error) => not_shown(&error.to_string()),
+                Ok(Installed { changed, foreign }) => {
+                    if let Some(path) = foreign.first() {
+                        not_shown(&format!(
+                            "`{}` is not this image's; move it out of the way",
+                            path.display()
+                        ));
+                    }
+                    changed.update(&installation.share);
+                    trace(|| format!("installed on the desktop: {changed:?}"));
+                }
+            }
+        });
+        if !came_to_its_end {
+            not_shown("it took too long, or its icon too much memory");
+        }
+    }
+
+    /// Says on the desktop that the image starts.
+    pub(super) fn announce(&self) {
+        Notice::show(&self.host, || notice("has been started", false));
+    }
+
+    fn notice(&self, text: &str, is_error: bool) -> Notice {
+        let stored = self.stored::<Option<Desktop>>(declared::DESKTOP);
+        let mut notice = Notice {
+            application: file_name(&self.image.path),
+            text: text.to_owned(),
+            is_error,
+            ..Notice::default()
+        };
+        let Some(application) = stored.ok().flatten() else {
+            return notice;
+        };
+        let integrations = self.integrations().unwrap_or(Integrations(0));
+        if let Ok(Some(installation)) = self.installation(&application, integrations) {
+            notice.entry = installation.entry();
+            notice.icon = installation.icon();
+        }
+        if notice.icon.is_none() {
+            let icon = self.icon(&application);
+            notice.pixels = icon.and_then(|icon| icon.pixels(ICON_OF_NOTICES).ok().flatten());
+        }
+        notice.application = application.name;
+        notice
+    }
+
+    /// The application, which must be set up.
+    fn application(&self) -> Result<Desktop, Failure> {
+        let stored = self.stored::<Option<Desktop>>(declared::DESKTOP)?;
+        stored.ok_or_else(|| {
+            Failure::ours(
+                "nothing is set up for the desktop; do it with `fim-desktop setup <json>`",
+            )
+        })
+    }
+
+    fn integrations(&self) -> Result<Integrations, Failure> {
+        self.stored(declared::INTEGRATIONS)
+    }
+
+    /// The icon that belongs to the application; `None` when there is none, or another.
+    fn icon(&self, application: &Desktop) -> Option<Icon> {
+        let bytes = self.stored::<Vec<u8>>(declared::ICON).ok()?;
+        Icon::stored(&application.icon, bytes)
+    }
+
+    fn stored<T: FromValue>(&self, region: &RegionDecl) -> Result<T, Failure> {
+        let value = self.store.value(region)?;
+        T::from_value(&value)
+            .ok_or_else(|| Failure::ours("the settings do not fit their declaration"))
+    }
+
+    /// What is installed, or would be; `None` for who has no data directory of their own.
+    fn installation<'a>(
+        &'a self,
+        application: &'a Desktop,
+        integrations: Integrations,
+    ) -> Result<Option<Installation<'a>>, Failure> {
+        let Some(share) = desktop::share(&self.host) else {
+            trace(|| "there is no data directory of the user's for the desktop".into());
+            return Ok(None);
+        };
+        Ok(Some(Installation {
+            share,
+            application,
+            image: self.name()?,
+            integrations,
+        }))
+    }
+
+    /// The path of the image as desktop files can hold it.
+    fn name(&self) -> Result<&str, Failure> {
+        self.image.path.to_str().ok_or_else(|| {
+            Failure::ours("the path of the image is not UTF-8, as desktop files are; rename it")
+        })
+    }
+}
+
+fn not_shown(reason: &str) {
+    warn(&format!("the desktop does not know the image: {reason}"));
+}
+
+/// Says on the desktop why a start failed, where there is no terminal on which anybody would read it.
+pub(super) fn tell(arguments: &[OsString], failure: &Failure) {
+    if !is_start(arguments) {
+        return;
+    }
+    let host = Host::capture();
+    if is_without_terminal(&host) {
+        Notice::show(&host, || notice(&failure.text, true));
+    }
+}
+
+/// What is said of the image. It is opened anew, because nothing is left open in the background.
+fn notice(text: &str, is_error: bool) -> Notice {
+    let session = marker::placement().and_then(|placement| {
+        let running = relocate::running(&placement).ok()?;
+        Session::open(running, placement).ok()
+    });
+    match session {
+        Some(session) => session.notice(text, is_error),
+        None => Notice {
+            application: fs::read_link("/proc/self/exe")
+                .map_or_else(|_| "FlatImage".into(), |path| file_name(&path)),
+            text: text.to_owned(),
+            is_error,
+            ..Notice::default()
+        },
+    }
+}
+
+/// Whether a program was to be started: everything else is asked for by somebody who looks at the answer.
+fn is_start(arguments: &[OsString]) -> bool {
+    let first = arguments.first().map(|first| first.as_encoded_bytes());
+    first.is_none_or(|first| {
+        !first.starts_with(PREFIX) || matches!(first, b"fim-exec" | b"fim-root")
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The icon that a description names.
+fn icon_of(source: &str, beside: &Path) -> Result<Icon, Failure> {
+    let wrong = |reason: String| Failure::ours(format!("the icon `{source}`: {reason}"));
+    let bytes = match source.split_once(':') {
+        Some(("http" | "https" | "file", _)) => fetched(source)?,
+        _ => read_file(&beside.join(source), LARGEST_FILE).map_err(wrong)?,
+    };
+    let icon = Icon::check(bytes).map_err(|error| wrong(error.to_string()))?;
+    let (size, room) = (icon.bytes().len() as u64, declared::ICON.room());
+    match size > room {
+        true => Err(wrong(format!(
+            "it has {size} bytes, and at most {room} fit into the image; make it smaller"
+        ))),
+        false => Ok(icon),
+    }
+}
+
+/// The bytes of an icon that is named by a URL.
+fn fetched(url: &str) -> Result<Vec<u8>, Failure> {
+    Err(Failure::ours(format!(
+        "the icon `{url}` is not a path; fetch it and give the path of the file"
+    )))
+}
+
+/// The bytes of a file, which must be one, and not too large. What is wrong with it is in words.
+fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, String> {
+    let words = |error: std::io::Error| format!("cannot read it: {}", plain(&error));
+    // Before it is opened: a pipe would wait for somebody to write.
+    if !fs::metadata(path).map_err(words)?.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(words)?;
+    file.take(largest + 1)
+        .read_to_end(&mut bytes)
+        .map_err(words)?;
+    match bytes.len() as u64 > largest {
+        true => Err(format!(
+            "it has more than {largest} bytes; give a smaller one"
+        )),
+        false => Ok(bytes),
+    }
+}
+
+fn random() -> Result<u32, Failure> {
+    let mut bytes = [0; 4];
+    File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(|error| Failure::ours(format!("cannot read /dev/urandom: {}", plain(&error))))?;
+    Ok(u32::from_le_bytes(bytes))
+}
