@@ -280,6 +280,11 @@ impl Session {
             trace(|| "there is no data directory of the user's for the desktop".into());
             return Ok(None);
         };
+        if !application.id.is_empty() && !desktop::is_id(&application.id) {
+            return Err(Failure::ours(
+                "its id in the image is no name; set it up anew with `fim-desktop setup`",
+            ));
+        }
         Ok(Some(Installation {
             share,
             application,

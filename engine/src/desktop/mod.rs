@@ -17,7 +17,7 @@ mod setup;
 mod updates;
 
 pub use install::{ICON_OF_NOTICES, InstallError, Installation, Installed, share};
-pub use names::{is_id_for, new_id};
+pub use names::{is_id, is_id_for, new_id};
 pub use notify::{Notice, is_without_terminal};
 pub use setup::{Setup, SetupError, integrations};
 pub use updates::Changed;

@@ -90,6 +90,13 @@ pub fn is_id_for(id: &str, name: &str) -> bool {
     u32::from_str_radix(digits, 16).is_ok_and(|random| new_id(name, random) == id)
 }
 
+/// Whether it can be part of a file's name, a type's, and a comment: all that is stored in an image comes from somebody.
+pub fn is_id(id: &str) -> bool {
+    let is_plain = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let mut words = id.split('-');
+    id.len() <= LONGEST_SLUG + 9 && words.all(|word| !word.is_empty() && word.bytes().all(is_plain))
+}
+
 /// The letters and digits of a name, joined by single hyphens.
 fn slug(name: &str) -> String {
     let words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
@@ -109,6 +116,10 @@ mod tests {
         assert_eq!(new_id("\u{9aa}/..", 1), "app-00000001");
         assert!(is_id_for("tic-tac-toe-00000abc", "Tic Tac Toe"));
         assert!(!is_id_for("tic-tac-toe-00000abc", "Chess"));
+        assert!(is_id("tic-tac-toe-00000abc") && is_id("app-00000001"));
+        for other in ["", "a/b", "..", "a--b", "-a", "A", "é", &"a".repeat(60)] {
+            assert!(!is_id(other), "{other}");
+        }
         let long = new_id(&"ab ".repeat(100), 1);
         assert!(
             long.len() <= LONGEST_SLUG + 9 && !long.contains("--"),
