@@ -92,10 +92,27 @@ fn what_is_listed_passes_and_nothing_else_whoever_one_is_inside() {
             let ran = ask(&place, &session, how, &start);
             assert!(ran.err.contains("Error"), "{ran:?}");
         }
-        let notify = "gdbus call --session --dest org.freedesktop.Notifications --object-path /org/freedesktop/Notifications \
-                      --method org.freedesktop.Notifications.Notify player 0 '' title text [] {} -- -1";
-        let shell = ["fim-exec", "bash", "-c", notify];
-        let ran = Ran::of(within(&place, &session, &shell));
+        let name = "org.freedesktop.Notifications";
+        let call = ["fim-exec", "gdbus", "call", "--session", "--dest", name];
+        let path = [
+            "--object-path",
+            "/org/freedesktop/Notifications",
+            "--method",
+        ];
+        let method = "org.freedesktop.Notifications.Notify";
+        let said = [
+            "player",
+            "uint32 0",
+            "''",
+            "title",
+            "text",
+            "@as []",
+            "@a{sv} {}",
+            "--",
+            "-1",
+        ];
+        let arguments = [&call[..], &path, &[method], &said].concat();
+        let ran = Ran::of(within(&place, &session, &arguments));
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(session.next().summary, "title");
         assert_nobody_around(&session);

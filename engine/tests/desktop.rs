@@ -462,8 +462,8 @@ fn a_wrong_description_changes_nothing_and_is_named() {
     );
     refused(r#"{"name": "A", "icon": "/dev/zero"}"#, "it is no file");
     refused(
-        r#"{"name": "A", "icon": "https://example.org/a.png"}"#,
-        "is not a path",
+        r#"{"name": "A", "icon": "ftp://example.org/a.png"}"#,
+        "begins with `https://`",
     );
     fs::write(place.path().join("large.png"), icons::noise(400_000)).unwrap();
     refused(

@@ -278,3 +278,93 @@ fn a_remote_of_recipes_can_be_a_directory() {
         place.assert_clean();
     }
 }
+
+/// A recipe with packages and a word about the desktop.
+fn application(name: &str, desktop: &serde_json::Value) -> Served {
+    let recipe = serde_json::json!({"description": name, "packages": [name], "desktop": desktop});
+    good(&format!("{AT}/{name}.json"), recipe.to_string())
+}
+
+#[test]
+fn the_first_named_recipe_that_says_something_of_the_desktop_sets_the_image_up() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\"/>";
+        let served = vec![
+            recipe("plain: a < other"),
+            application("other", &serde_json::json!({"name": "Other"})),
+            application(
+                "app",
+                &serde_json::json!({"name": "An Application", "icon": "app.svg", "categories": ["Game"]}),
+            ),
+            application(
+                "wrong",
+                &serde_json::json!({"name": "Wrong", "icn": "app.svg"}),
+            ),
+            application(
+                "away",
+                &serde_json::json!({"name": "Away", "icon": "gone.svg"}),
+            ),
+            good(&format!("{AT}/app.svg"), svg.to_owned()),
+        ];
+        let server = server::serve(served);
+        remote(&place, &server);
+        place.succeed(&["fim-perms", "add", "network"]);
+        package_manager(&place, "apk", "");
+        for (name, expected) in [("wrong", "did you mean `icon`?"), ("away", "404 Not Found")] {
+            let line = place.fail(125, &["fim-recipe", "install", name]);
+            let begin = format!("error: `desktop` of the recipe `{name}`: ");
+            assert!(
+                line.starts_with(&begin) && line.contains(expected),
+                "{line}"
+            );
+        }
+        // Neither of them installed anything, and what is only needed is no application.
+        place.succeed(&["fim-recipe", "install", "plain"]);
+        place.shell("! grep -E 'wrong|away' /asked");
+        place.fail(125, &["fim-desktop", "dump", "entry"]);
+        place.succeed(&["fim-recipe", "install", "plain,app,other"]);
+        let entry = place.succeed(&["fim-desktop", "dump", "entry"]);
+        assert!(entry.contains("Name=An Application\n"), "{entry}");
+        assert!(entry.contains("Categories=Game;\n"), "{entry}");
+        let icon = place.path().join("kept.svg");
+        place.succeed(&["fim-desktop", "dump", "icon", "kept.svg"]);
+        assert_eq!(fs::read_to_string(&icon).unwrap(), svg);
+        fs::remove_file(icon).unwrap();
+        place.succeed(&["fim-desktop", "clean"]);
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn an_icon_can_be_fetched() {
+    let place = Place::blueprint(Who::Caller);
+    let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\"/>";
+    let server = server::serve(vec![good("/icons/a.svg", svg.to_owned())]);
+    for (address, expected) in [
+        (format!("{}/icons/a.svg", server.url), None),
+        (format!("{}/icons/b.svg", server.url), Some("404 Not Found")),
+        (server.url.clone(), Some("names no file")),
+    ] {
+        let description = serde_json::json!({"name": "A", "icon": address}).to_string();
+        place.write("app.json", &description);
+        let setup = ["fim-desktop", "setup", "app.json"];
+        match expected {
+            None => drop(place.succeed(&setup)),
+            Some(expected) => {
+                let line = place.fail(125, &setup);
+                assert!(line.contains(expected), "{line}");
+            }
+        }
+    }
+    place.succeed(&["fim-desktop", "dump", "icon", "kept.svg"]);
+    assert_eq!(
+        fs::read_to_string(place.path().join("kept.svg")).unwrap(),
+        svg
+    );
+    for name in ["app.json", "kept.svg"] {
+        fs::remove_file(place.path().join(name)).unwrap();
+    }
+    place.succeed(&["fim-desktop", "clean"]);
+    place.assert_clean();
+}

@@ -10,6 +10,7 @@ use flatimage_reserved::declared::{self, Config, Desktop, Integrations};
 use flatimage_reserved::typed::FromValue;
 use flatimage_reserved::{RegionDecl, StoreError, Value, nearest};
 
+use super::remote::Remote;
 use super::unfinished::Unfinished;
 use super::{PREFIX, Session, print, warn};
 use crate::background::apart;
@@ -20,6 +21,7 @@ use crate::desktop::{
 use crate::host::Host;
 use crate::marker;
 use crate::relocate;
+use crate::remote::{Address, Unfetched, Wanted};
 use crate::sandbox::{Failure, plain};
 use crate::trace::trace;
 
@@ -35,6 +37,20 @@ const DUMPED: [&str; 3] = ["entry", "mimetype", "icon"];
 /// What switches every integration off.
 const NONE: &str = "none";
 
+/// Where a relative path in a description begins.
+pub(super) enum Beside<'a> {
+    /// At a directory of this host.
+    Directory(&'a Path),
+    /// At the directory of a remote.
+    Remote(&'a Remote<'a>),
+}
+
+/// A description that is sound.
+pub(super) struct Described {
+    setup: Setup,
+    icon: Option<Icon>,
+}
+
 impl From<InstallError> for Failure {
     fn from(error: InstallError) -> Failure {
         Failure::ours(error.to_string())
@@ -48,24 +64,67 @@ impl Session {
         let text = read_file(json, LARGEST_DESCRIPTION).map_err(wrong)?;
         let given = serde_json::from_slice(&text)
             .map_err(|error| wrong(format!("it is no JSON: {error}")))?;
-        let beside = json.parent().unwrap_or(Path::new(""));
-        self.set_up_desktop(&given, beside)
+        let beside = Beside::Directory(json.parent().unwrap_or(Path::new("")));
+        self.described(&given, &beside)
+            .and_then(|described| self.set_up_desktop(described))
             .map_err(|failure| wrong(failure.text))?;
         Ok(0)
     }
 
-    /// Takes a description as `fim-desktop setup` knows it. A relative path of an icon begins at `beside`.
+    /// Reads a description as `fim-desktop setup` knows it, and the icon that it names.
     ///
     /// # Errors
-    /// What is wrong with it; nothing has changed then.
-    pub(super) fn set_up_desktop(
+    /// What is wrong with it.
+    pub(super) fn described(
         &self,
         given: &serde_json::Value,
-        beside: &Path,
-    ) -> Result<(), Failure> {
+        beside: &Beside<'_>,
+    ) -> Result<Described, Failure> {
         let setup = Setup::parse(given).map_err(|error| Failure::ours(error.to_string()))?;
         let source = setup.icon.as_deref();
-        let icon = source.map(|source| icon_of(source, beside)).transpose()?;
+        let icon = source.map(|source| self.icon_of(source, beside));
+        let icon = icon.transpose()?;
+        Ok(Described { setup, icon })
+    }
+
+    /// The icon that a description names.
+    fn icon_of(&self, source: &str, beside: &Beside<'_>) -> Result<Icon, Failure> {
+        let wrong = |reason: String| Failure::ours(format!("the icon `{source}`: {reason}"));
+        let bytes = match (Address::parse(source), beside) {
+            (Some(address), _) => self.fetched_icon(&address.map_err(wrong)?),
+            (None, Beside::Directory(directory)) => {
+                read_file(&directory.join(source), LARGEST_FILE)
+            }
+            (None, Beside::Remote(remote)) => icon_at(remote, source),
+        };
+        let icon = Icon::check(bytes.map_err(wrong)?).map_err(|error| wrong(error.to_string()))?;
+        let (size, room) = (icon.bytes().len() as u64, declared::ICON.room());
+        match size > room {
+            true => Err(wrong(format!(
+                "it has {size} bytes, and at most {room} fit into the image; make it smaller"
+            ))),
+            false => Ok(icon),
+        }
+    }
+
+    fn fetched_icon(&self, address: &Address) -> Result<Vec<u8>, String> {
+        let nameless = || "its address names no file".to_owned();
+        let (directory, _) = address.parent().ok_or_else(nameless)?;
+        let remote = self.remote_at(directory).map_err(|failure| failure.text)?;
+        let wanted = Wanted {
+            address,
+            sum: None,
+            most: LARGEST_FILE,
+        };
+        remote.read(&wanted, "icon").map_err(Unfetched::words)
+    }
+
+    /// Takes a description.
+    ///
+    /// # Errors
+    /// When the image cannot be written; nothing has changed then.
+    pub(super) fn set_up_desktop(&self, described: Described) -> Result<(), Failure> {
+        let Described { setup, icon } = described;
         let mut locked = self.store.lock()?;
         let known = match locked.value(declared::DESKTOP) {
             Err(error) if error.is_damage() => None,
@@ -349,28 +408,18 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-/// The icon that a description names.
-fn icon_of(source: &str, beside: &Path) -> Result<Icon, Failure> {
-    let wrong = |reason: String| Failure::ours(format!("the icon `{source}`: {reason}"));
-    let bytes = match source.split_once(':') {
-        Some(("http" | "https" | "file", _)) => fetched(source)?,
-        _ => read_file(&beside.join(source), LARGEST_FILE).map_err(wrong)?,
-    };
-    let icon = Icon::check(bytes).map_err(|error| wrong(error.to_string()))?;
-    let (size, room) = (icon.bytes().len() as u64, declared::ICON.room());
-    match size > room {
-        true => Err(wrong(format!(
-            "it has {size} bytes, and at most {room} fit into the image; make it smaller"
-        ))),
-        false => Ok(icon),
+/// The bytes of an icon at a remote, which must be what its index says.
+fn icon_at(remote: &Remote<'_>, name: &str) -> Result<Vec<u8>, String> {
+    if name.starts_with('.') || name.contains('/') {
+        return Err("it has to be a file beside the recipe, or an address".to_owned());
     }
-}
-
-/// The bytes of an icon that is named by a URL.
-fn fetched(url: &str) -> Result<Vec<u8>, Failure> {
-    Err(Failure::ours(format!(
-        "the icon `{url}` is not a path; fetch it and give the path of the file"
-    )))
+    let vouched = remote.vouched(name).map_err(|failure| failure.text)?;
+    let wanted = Wanted {
+        address: &remote.address(name),
+        sum: vouched.sum.as_deref(),
+        most: LARGEST_FILE,
+    };
+    remote.read(&wanted, name).map_err(Unfetched::words)
 }
 
 /// The bytes of a file, which must be one, and not too large. What is wrong with it is in words.

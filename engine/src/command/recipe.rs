@@ -12,6 +12,7 @@ use flatimage_recipe::{NAME, OrderError, Recipe, is_name, order};
 use flatimage_reserved::PackageManagerDecl;
 use flatimage_reserved::declared::PACKAGE_MANAGERS;
 
+use super::desktop::{Beside, Described};
 use super::remote::Remote;
 use super::unfinished::Unfinished;
 use super::{Session, json, print};
@@ -51,10 +52,12 @@ impl Session {
         print(&format!("{}\n", json(&shown)?))
     }
 
-    /// Installs the packages of recipes and of those that they need. Nothing is installed before all of them are there.
+    /// Installs the packages of recipes and of those that they need, and sets the image up for the desktop as the first of the named
+    /// ones says that says something. Nothing is installed before all of them are there.
     pub(super) fn install_recipes(&self, names: &str) -> Result<u8, Failure> {
         let mut remote = None;
-        let recipes = order(&parse(names)?, &mut |name| match self.kept(name)? {
+        let names = parse(names)?;
+        let recipes = order(&names, &mut |name| match self.kept(name)? {
             Some(recipe) => Ok(recipe),
             None => {
                 let found = match remote.take() {
@@ -65,7 +68,7 @@ impl Session {
             }
         });
         let recipes = recipes.map_err(unordered)?;
-        drop(remote);
+        let described = self.described_by(&recipes, &names, remote)?;
         match packages(&recipes) {
             none if none.is_empty() => eprintln!("there are no packages to install"),
             packages => {
@@ -73,7 +76,42 @@ impl Session {
                 self.install(self.package_manager()?, &packages)?;
             }
         }
+        if let Some(described) = described {
+            self.set_up_desktop(described)?;
+        }
         Ok(0)
+    }
+
+    /// What the first of the `named` recipes with a word about it says of the desktop.
+    fn described_by(
+        &self,
+        recipes: &[(String, Recipe)],
+        named: &[String],
+        remote: Option<Remote<'_>>,
+    ) -> Result<Option<Described>, Failure> {
+        let mut says = named.iter().filter_map(|name| {
+            let (_, recipe) = recipes.iter().find(|(known, _)| known == name)?;
+            Some((name, recipe.desktop.as_ref()?))
+        });
+        let Some((name, desktop)) = says.next() else {
+            return Ok(None);
+        };
+        let given = serde_json::Value::Object(desktop.clone());
+        // Recipes that are kept need no remote, and neither do icons that have an address.
+        let remote = match remote {
+            Some(remote) => Some(remote),
+            None => self.remote()?,
+        };
+        let nowhere = self.data_path();
+        let beside = match &remote {
+            Some(remote) => Beside::Remote(remote),
+            None => Beside::Directory(&nowhere),
+        };
+        let described = self.described(&given, &beside);
+        described.map(Some).map_err(|failure| {
+            let text = failure.text;
+            Failure::ours(format!("`desktop` of the recipe `{name}`: {text}"))
+        })
     }
 
     fn install(&self, by: &PackageManagerDecl, packages: &[&str]) -> Result<(), Failure> {

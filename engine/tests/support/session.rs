@@ -159,7 +159,11 @@ fn serve(socket: &Path, shown: Sender<Shown>, markup: bool) {
                     let _ = shown.send(parse(&message.body));
                     "u"
                 }
-                other => panic!("{other}"),
+                // Clients ask what else it can do.
+                _ => {
+                    let _ = bus.write_all(&message.refused());
+                    continue;
+                }
             };
             let _ = bus.write_all(&message.answered(signature, &answer.0));
         }
@@ -266,6 +270,14 @@ impl Incoming {
             }
         }
         Some(message)
+    }
+
+    fn refused(&self) -> Vec<u8> {
+        let mut fields = Bytes::default();
+        fields.field(4, b's', "org.freedesktop.DBus.Error.UnknownMethod");
+        fields.field(5, b'u', &self.serial.to_string());
+        fields.field(6, b's', &self.sender);
+        message(3, self.serial + 100, fields, &[])
     }
 
     fn answered(&self, signature: &str, body: &[u8]) -> Vec<u8> {
