@@ -25,6 +25,7 @@ use crate::trace::trace;
 mod additional;
 mod commit;
 mod data;
+mod description;
 mod desktop;
 mod instance;
 mod layer;

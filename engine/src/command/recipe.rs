@@ -12,7 +12,7 @@ use flatimage_recipe::{NAME, OrderError, Recipe, is_name, order};
 use flatimage_reserved::PackageManagerDecl;
 use flatimage_reserved::declared::PACKAGE_MANAGERS;
 
-use super::desktop::{Beside, Described};
+use super::description::{Beside, Described};
 use super::remote::Remote;
 use super::unfinished::Unfinished;
 use super::{Session, json, print};
