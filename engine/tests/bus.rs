@@ -202,3 +202,17 @@ fn the_filter_ends_with_the_container_however_that_ends() {
         place.assert_clean();
     }
 }
+
+#[test]
+fn programs_that_are_quicker_than_the_filter_leave_nothing() {
+    for who in everybody() {
+        let (place, session) = (Place::blueprint(who), Session::start(true));
+        place.succeed(&["fim-perms", "add", "dbus_user"]);
+        for _ in 0..30 {
+            let ran = Ran::of(within(&place, &session, &["fim-exec", "true"]));
+            assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+        }
+        assert_nobody_around(&session);
+        place.assert_clean();
+    }
+}

@@ -486,6 +486,8 @@ fn a_wrong_description_changes_nothing_and_is_named() {
     for name in ["wrong.json", "large.png"] {
         fs::remove_file(place.path().join(name)).unwrap();
     }
+    place.succeed(&["fim-reset", "all"]);
+    place.fail(125, &["fim-desktop", "dump", "entry"]);
     end(&place);
     let bare = Place::blueprint(Who::Caller);
     for arguments in [["enable", "entry"], ["dump", "entry"]] {

@@ -21,7 +21,14 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, IconError> {
         .set_max_height(side)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let words = |error| broken(format!("{error:?}"));
+    let words = |error| {
+        broken(
+            format!("{error:?}")
+                .trim_end()
+                .trim_end_matches("\\n")
+                .to_owned(),
+        )
+    };
     decoder.decode_headers().map_err(words)?;
     let found = decoder.info();
     let found = found.ok_or_else(|| broken("it has no size".into()))?;

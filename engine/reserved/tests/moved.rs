@@ -158,9 +158,26 @@ fn a_region_without_room_in_an_older_image_is_refused() {
     );
 
     let taken = format!("other {} 4096 map\n", ENVIRONMENT.offset);
+    // A smaller space, in which there is nothing behind the region.
+    let size = ENVIRONMENT.end();
+    let fits = |line: &&str| {
+        let mut numbers = line.split(' ').skip(1).map_while(|word| word.parse().ok());
+        numbers
+            .next()
+            .zip(numbers.next())
+            .is_some_and(|(offset, length): (u64, u64)| offset + length <= size)
+    };
+    let changed = with_layout(&format!("{line}\n"), &taken).layout;
+    let layout: String = changed
+        .lines()
+        .filter(fits)
+        .map(|line| format!("{line}\n"))
+        .collect();
     let space = Space {
-        size: ENVIRONMENT.end(),
-        ..with_layout(&format!("{line}\n"), &taken)
+        size,
+        layout: layout.leak(),
+        regions: &[],
+        ..SPACE
     };
     let (_directory, path) = image(&space);
     let store = Store::open(&path, 0).expect("an image");

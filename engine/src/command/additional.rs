@@ -41,6 +41,9 @@ impl Source {
         let is_sum =
             |sum: &String| sum.len() == 64 && sum.bytes().all(|digit| digit.is_ascii_hexdigit());
         match Address::parse(place) {
+            Some(_) if place.contains('#') => Err(format!(
+                "what follows the `#` of an address is not fetched; only `{SUM}` and 64 hexadecimal digits can be there"
+            )),
             Some(_) if sum.as_ref().is_some_and(|sum| !is_sum(sum)) => Err(format!(
                 "what follows `{SUM}` is no SHA-256; give 64 hexadecimal digits"
             )),
@@ -162,7 +165,13 @@ mod tests {
         let sum = "AB".repeat(32);
         let typed = format!("https://h/a#sha256={sum}");
         assert_eq!(of(&typed, false), source(Some(sum.to_ascii_lowercase())));
-        assert!(of("https://h/a#sha256=12", false).is_err());
+        for typed in [
+            "https://h/a#sha256=12",
+            "https://h/a#sha265=ab",
+            "file:///a#b",
+        ] {
+            assert!(of(typed, false).is_err(), "{typed}");
+        }
         assert!(of("ftp://h/a", false).is_err());
     }
 }

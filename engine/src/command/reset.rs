@@ -9,7 +9,7 @@ use flatimage_reserved::{RegionDecl, Value, cli, nearest};
 use super::Session;
 use crate::sandbox::Failure;
 
-/// What means every setting that has a command.
+/// What means every setting.
 const ALL: &str = "all";
 
 impl Session {
@@ -51,10 +51,7 @@ impl Session {
 /// The settings that a name means: by their own name, or by that of their command, with or without `fim-`.
 fn named(name: &str) -> Result<Vec<&'static RegionDecl>, Failure> {
     if name == ALL {
-        return Ok(REGIONS
-            .iter()
-            .filter(|decl| decl.command.is_some())
-            .collect());
+        return Ok(REGIONS.iter().collect());
     }
     let command = name.strip_prefix(cli::PREFIX).unwrap_or(name);
     let found = REGIONS

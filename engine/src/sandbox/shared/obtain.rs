@@ -93,7 +93,11 @@ fn running(
     };
     let living = gate.living().map_err(unusable)?;
     let token = gate.token().map_err(unusable)?.to_owned();
-    for instance in &living {
+    // A command that starts several programs was the supervisor of those before, and is none any more.
+    let others = living
+        .iter()
+        .filter(|instance| instance.pid != std::process::id());
+    for instance in others {
         match ask(&token, *instance).map_err(unusable)? {
             Answer::Root(key, root) => return Ok(Some((*instance, key, root))),
             Answer::Gone => {}
