@@ -2,14 +2,21 @@
 
 mod support;
 
+#[path = "desktop/foreign.rs"]
+mod foreign;
+#[path = "desktop/refused.rs"]
+mod refused;
+#[path = "desktop/tools.rs"]
+mod tools;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::{Place, Ran, Who, chapter, copy, everybody, icons, inode};
+use tools::{Display, host};
 
 /// Names that mean something to one of those who read them.
 const ODD: &str = "we\"ird; 100% $x `\\ <ü>&[*]\nb.flatimage";
@@ -71,76 +78,6 @@ fn entry(place: &Place) -> PathBuf {
         .to_string_lossy()
         .replace("-file.desktop", ".desktop");
     PathBuf::from(name)
-}
-
-/// Runs a program of the host as the user, which must succeed.
-fn host(place: &Place, program: &str, package: &str, arguments: &[&str]) -> String {
-    succeed(place.command(program), program, package, arguments)
-}
-
-fn succeed(mut command: Command, program: &str, package: &str, arguments: &[&str]) -> String {
-    command
-        .args(arguments)
-        .env("XDG_CURRENT_DESKTOP", "GNOME")
-        .env("XDG_DATA_DIRS", "/usr/local/share:/usr/share");
-    let output = command.output();
-    let ran =
-        Ran::from(output.unwrap_or_else(|error| {
-            panic!("{program}, of the package {package}, is needed: {error}")
-        }));
-    assert_eq!(ran.code, 0, "{program} {arguments:?}: {ran:?}");
-    ran.out
-}
-
-/// A display that nobody looks at, for programs that want one.
-struct Display {
-    server: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Display {
-    fn of(place: &Place) -> Display {
-        let directory = tempfile::Builder::new()
-            .prefix("display-")
-            .tempdir()
-            .unwrap();
-        place.give(directory.path());
-        let mut display = place.command("broadwayd");
-        display
-            .arg("--unixsocket")
-            .arg(directory.path().join("http"))
-            .arg(":0")
-            .env("XDG_RUNTIME_DIR", directory.path())
-            .stdout(Stdio::piped());
-        let server = display.spawn();
-        let mut display = Display {
-            server: server.unwrap_or_else(|error| {
-                panic!("broadwayd, of the package libgtk-3-bin, is needed: {error}")
-            }),
-            directory,
-        };
-        let mut line = String::new();
-        let said = display.server.stdout.take().unwrap();
-        BufReader::new(said).read_line(&mut line).unwrap();
-        assert!(line.starts_with("Listening on "), "{line}");
-        display
-    }
-
-    fn host(&self, place: &Place, program: &str, package: &str, arguments: &[&str]) -> String {
-        let mut command = place.command(program);
-        command
-            .env("GDK_BACKEND", "broadway")
-            .env("BROADWAY_DISPLAY", ":0")
-            .env("XDG_RUNTIME_DIR", self.directory.path());
-        succeed(command, program, package, arguments)
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
 }
 
 /// Demands that something comes true.
@@ -370,131 +307,6 @@ fn nothing_is_written_twice_and_all_of_it_follows_the_image() {
         assert_eq!(files(&place).len(), 2);
         end(&place);
     }
-}
-
-#[test]
-fn what_others_have_there_is_not_touched() {
-    for who in everybody() {
-        let place = place(who, ALL);
-        place.succeed(&["fim-exec", "true"]);
-        let menu = entry(&place);
-        let theirs = "[Desktop Entry]\nType=Application\nName=Theirs\nExec=true\n";
-        fs::write(&menu, theirs).unwrap();
-        place.succeed(&["fim-desktop", "enable", "entry"]);
-        let ran = place.run(&["fim-exec", "echo", "goes on"]);
-        assert_eq!((ran.code, ran.out.as_str()), (0, "goes on\n"));
-        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
-        assert!(
-            ran.err
-                .contains("is not this image's; move it out of the way"),
-            "{ran:?}"
-        );
-        assert_eq!(fs::read_to_string(&menu).unwrap(), theirs);
-        place.succeed(&["fim-exec", "true"]);
-        place.succeed(&["fim-desktop", "clean"]);
-        assert_eq!(fs::read_to_string(&menu).unwrap(), theirs);
-        fs::remove_file(menu).unwrap();
-        end(&place);
-    }
-}
-
-#[test]
-fn a_home_that_cannot_be_written_is_one_warning_at_most() {
-    for who in everybody() {
-        let place = place(who, ALL);
-        // A file where the directory should be stops root as well.
-        fs::create_dir_all(share(&place)).unwrap();
-        for path in [&place.home().join(".local"), &share(&place)] {
-            place.give(path);
-        }
-        let blocked = share(&place).join("applications");
-        fs::write(&blocked, "").unwrap();
-        let ran = place.run(&["fim-exec", "echo", "goes on"]);
-        assert_eq!((ran.code, ran.out.as_str()), (0, "goes on\n"));
-        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
-        assert!(
-            ran.err
-                .starts_with("warning: the desktop does not know the image: "),
-            "{ran:?}"
-        );
-        fs::remove_file(&blocked).unwrap();
-        // Somebody else's home is no place for files of the caller's.
-        if who == Who::Ordinary {
-            fs::remove_dir(share(&place)).unwrap();
-            std::os::unix::fs::chown(place.home().join(".local"), Some(0), Some(0)).unwrap();
-            place.succeed(&["fim-exec", "true"]);
-            assert_eq!(files(&place), Vec::<String>::new());
-        }
-        end(&place);
-    }
-}
-
-#[test]
-fn a_wrong_description_changes_nothing_and_is_named() {
-    let place = place(Who::Caller, ALL);
-    let before = place.succeed(&["fim-show"]);
-    let refused = |description: &str, expected: &str| {
-        place.write("wrong.json", description);
-        let line = place.fail(125, &["fim-desktop", "setup", "wrong.json"]);
-        assert!(line.starts_with("error: `wrong.json`: "), "{line}");
-        assert!(line.contains(expected), "{line}");
-    };
-    refused("{", "it is no JSON");
-    refused(
-        r#"{"name": "A", "icn": "x"}"#,
-        "unknown key `icn`; did you mean `icon`?",
-    );
-    refused(
-        r#"{"name": "A", "categories": ["Gaem"]}"#,
-        "did you mean `Game`?",
-    );
-    refused(
-        r#"{"name": "A", "integrations": ["MIME"]}"#,
-        "unknown integration `MIME`",
-    );
-    refused(
-        r#"{"name": "A", "icon": "nowhere.png"}"#,
-        "the icon `nowhere.png`: cannot read it",
-    );
-    refused(
-        r#"{"name": "A", "icon": "wrong.json"}"#,
-        "it is no PNG, SVG or JPEG",
-    );
-    refused(r#"{"name": "A", "icon": "/dev/zero"}"#, "it is no file");
-    refused(
-        r#"{"name": "A", "icon": "ftp://example.org/a.png"}"#,
-        "begins with `https://`",
-    );
-    fs::write(place.path().join("large.png"), icons::noise(400_000)).unwrap();
-    refused(
-        r#"{"name": "A", "icon": "large.png"}"#,
-        "at most 393184 fit into the image",
-    );
-    assert_eq!(place.succeed(&["fim-show"]), before);
-    for (arguments, expected) in [
-        (vec!["enable", "entyr"], "did you mean `entry`?"),
-        (vec!["enable", "none,entry"], "`none` stands alone"),
-        (vec!["dump", "ikon"], "did you mean `icon`?"),
-        (vec!["dump", "icon"], "name the file"),
-        (vec!["dump", "entry", "x"], "leave the file out"),
-        (vec!["setup", "nowhere.json"], "cannot read it"),
-    ] {
-        let all: Vec<&str> = std::iter::once("fim-desktop").chain(arguments).collect();
-        let line = place.fail(125, &all);
-        assert!(line.contains(expected), "{line}");
-    }
-    for name in ["wrong.json", "large.png"] {
-        fs::remove_file(place.path().join(name)).unwrap();
-    }
-    place.succeed(&["fim-reset", "all"]);
-    place.fail(125, &["fim-desktop", "dump", "entry"]);
-    end(&place);
-    let bare = Place::blueprint(Who::Caller);
-    for arguments in [["enable", "entry"], ["dump", "entry"]] {
-        let line = bare.fail(125, &["fim-desktop", arguments[0], arguments[1]]);
-        assert!(line.contains("`fim-desktop setup <json>`"), "{line}");
-    }
-    bare.succeed(&["fim-desktop", "clean"]);
 }
 
 #[test]

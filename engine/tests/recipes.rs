@@ -294,6 +294,8 @@ fn the_first_named_recipe_that_says_something_of_the_desktop_sets_the_image_up()
     for who in everybody() {
         let place = Place::blueprint(who);
         let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\"/>";
+        let host = place.write("of-the-host.svg", svg);
+        let host = host.to_str().unwrap();
         let served = vec![
             recipe("plain: a < other"),
             application("other", &serde_json::json!({"name": "Other"})),
@@ -309,13 +311,24 @@ fn the_first_named_recipe_that_says_something_of_the_desktop_sets_the_image_up()
                 "away",
                 &serde_json::json!({"name": "Away", "icon": "gone.svg"}),
             ),
+            // A file of the host is not for a remote to choose.
+            application("path", &serde_json::json!({"name": "A", "icon": host})),
+            application(
+                "address",
+                &serde_json::json!({"name": "A", "icon": format!("file://{host}")}),
+            ),
             good(&format!("{AT}/app.svg"), svg.to_owned()),
         ];
         let server = server::serve(served);
         remote(&place, &server);
         place.succeed(&["fim-perms", "add", "network"]);
         package_manager(&place, "apk", "");
-        for (name, expected) in [("wrong", "did you mean `icon`?"), ("away", "404 Not Found")] {
+        for (name, expected) in [
+            ("wrong", "did you mean `icon`?"),
+            ("away", "404 Not Found"),
+            ("path", "a file beside the recipe"),
+            ("address", "a file beside the recipe"),
+        ] {
             let line = place.fail(125, &["fim-recipe", "install", name]);
             let begin = format!("error: `desktop` of the recipe `{name}`: ");
             assert!(
@@ -325,7 +338,7 @@ fn the_first_named_recipe_that_says_something_of_the_desktop_sets_the_image_up()
         }
         // Neither of them installed anything, and what is only needed is no application.
         place.succeed(&["fim-recipe", "install", "plain"]);
-        place.shell("! grep -E 'wrong|away' /asked");
+        place.shell("! grep -E 'wrong|away|path|address' /asked");
         place.fail(125, &["fim-desktop", "dump", "entry"]);
         place.succeed(&["fim-recipe", "install", "plain,app,other"]);
         let entry = place.succeed(&["fim-desktop", "dump", "entry"]);
@@ -335,6 +348,7 @@ fn the_first_named_recipe_that_says_something_of_the_desktop_sets_the_image_up()
         place.succeed(&["fim-desktop", "dump", "icon", "kept.svg"]);
         assert_eq!(fs::read_to_string(&icon).unwrap(), svg);
         fs::remove_file(icon).unwrap();
+        fs::remove_file(host).unwrap();
         place.succeed(&["fim-desktop", "clean"]);
         place.assert_clean();
     }

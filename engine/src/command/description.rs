@@ -18,12 +18,16 @@ use crate::sandbox::{Failure, plain};
 /// The largest description that is read, in bytes.
 const LARGEST_DESCRIPTION: u64 = 1 << 20;
 
+/// What an icon of a recipe must be.
+const OF_A_REMOTE: &str =
+    "it has to be a file beside the recipe, or the `https:` or `http:` address of one";
+
 /// Where a relative path in a description begins.
 pub(super) enum Beside<'a> {
     /// At a directory of this host.
     Directory(&'a Path),
-    /// At the directory of a remote.
-    Remote(&'a Remote<'a>),
+    /// At the directory of a remote, if there is one. What comes from there names no file of this host.
+    Remote(Option<&'a Remote<'a>>),
 }
 
 /// A description that is sound.
@@ -65,12 +69,14 @@ impl Session {
     /// The icon that a description names.
     fn icon_of(&self, source: &str, beside: &Beside<'_>) -> Result<Icon, Failure> {
         let wrong = |reason: String| Failure::ours(format!("the icon `{source}`: {reason}"));
-        let bytes = match (Address::parse(source), beside) {
-            (Some(address), _) => self.fetched_icon(&address.map_err(wrong)?),
+        let address = Address::parse(source).transpose().map_err(wrong)?;
+        let bytes = match (address, beside) {
+            (Some(Address::File(_)), Beside::Remote(_)) => Err(OF_A_REMOTE.to_owned()),
+            (Some(address), _) => self.fetched_icon(&address),
             (None, Beside::Directory(directory)) => {
                 read_file(&directory.join(source), LARGEST_FILE)
             }
-            (None, Beside::Remote(remote)) => icon_at(remote, source),
+            (None, Beside::Remote(remote)) => icon_at(*remote, source),
         };
         let icon = Icon::check(bytes.map_err(wrong)?).map_err(|error| wrong(error.to_string()))?;
         let (size, room) = (icon.bytes().len() as u64, declared::ICON.room());
@@ -127,10 +133,13 @@ impl Session {
 }
 
 /// The bytes of an icon at a remote, which must be what its index says.
-fn icon_at(remote: &Remote<'_>, name: &str) -> Result<Vec<u8>, String> {
+fn icon_at(remote: Option<&Remote<'_>>, name: &str) -> Result<Vec<u8>, String> {
     if name.starts_with('.') || name.contains('/') {
-        return Err("it has to be a file beside the recipe, or an address".to_owned());
+        return Err(OF_A_REMOTE.to_owned());
     }
+    let nowhere =
+        || "there is no remote to fetch it from; `fim-remote set URL` names one".to_owned();
+    let remote = remote.ok_or_else(nowhere)?;
     let vouched = remote.vouched(name).map_err(|failure| failure.text)?;
     let wanted = Wanted {
         address: &remote.address(name),

@@ -6,12 +6,13 @@ use std::io::Write;
 use std::path::Path;
 
 use flatimage_icon::Icon;
-use flatimage_reserved::declared::{self, Config, Desktop, Integrations};
+use flatimage_reserved::cli::Invocation;
+use flatimage_reserved::declared::{self, Action, Config, Desktop, Integrations};
 use flatimage_reserved::typed::FromValue;
 use flatimage_reserved::{RegionDecl, StoreError, Value, nearest};
 
 use super::unfinished::Unfinished;
-use super::{PREFIX, Session, print, warn};
+use super::{Session, print, understand, warn};
 use crate::background::apart;
 use crate::desktop::{
     self, ICON_OF_NOTICES, InstallError, Installation, Installed, Notice, is_without_terminal,
@@ -283,10 +284,13 @@ fn notice(text: &str, is_error: bool) -> Notice {
 
 /// Whether a program was to be started: everything else is asked for by somebody who looks at the answer.
 fn is_start(arguments: &[OsString]) -> bool {
-    let first = arguments.first().map(|first| first.as_encoded_bytes());
-    first.is_none_or(|first| {
-        !first.starts_with(PREFIX) || matches!(first, b"fim-exec" | b"fim-root")
-    })
+    match understand(arguments) {
+        Ok(Some(Invocation::Action(action))) => {
+            matches!(action, Action::Exec(_) | Action::Root(_))
+        }
+        Ok(invocation) => invocation.is_none(),
+        Err(_) => false,
+    }
 }
 
 fn file_name(path: &Path) -> String {

@@ -102,12 +102,7 @@ impl Session {
             Some(remote) => Some(remote),
             None => self.remote()?,
         };
-        let nowhere = self.data_path();
-        let beside = match &remote {
-            Some(remote) => Beside::Remote(remote),
-            None => Beside::Directory(&nowhere),
-        };
-        let described = self.described(&given, &beside);
+        let described = self.described(&given, &Beside::Remote(remote.as_ref()));
         described.map(Some).map_err(|failure| {
             let text = failure.text;
             Failure::ours(format!("`desktop` of the recipe `{name}`: {text}"))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use flatimage_reserved::expand::expand;
 use serde::Serialize;
 
-use super::build::PlanError;
+use super::error::PlanError;
 use crate::host::Host;
 
 /// The program that filters.

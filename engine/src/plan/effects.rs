@@ -7,8 +7,8 @@ use flatimage_reserved::active::Active;
 use flatimage_reserved::effect::{Access, Condition, Missing, Stacker};
 use flatimage_reserved::expand::expand;
 
-use super::build::PlanError;
 use super::bus::Bus;
+use super::error::PlanError;
 use super::{Action, Step};
 use crate::host::{Class, Host, Kind, Library, wildcard};
 
@@ -217,20 +217,15 @@ impl Interpreter<'_> {
                 places.entry(place).or_insert(source);
             }
         }
-        let bind = |(target, source)| {
-            let access = Access::Ro;
-            let missing = Missing::Skip;
-            step(
-                Action::Bind {
-                    source,
-                    target,
-                    access,
-                    missing,
-                },
-                cause,
-            )
+        let bind = Bind {
+            source: String::new(),
+            target: String::new(),
+            access: Access::Ro,
+            missing: Missing::Skip,
+            cause,
         };
-        places.into_iter().map(bind).collect()
+        let step = |(target, source)| bind.step(source, target);
+        places.into_iter().map(step).collect()
     }
 
     /// Every match of a pattern, at its own path or in the directory of the target.

@@ -20,6 +20,7 @@ mod bus;
 mod display;
 mod effects;
 mod environment;
+mod error;
 mod filter;
 mod machine;
 mod own;
@@ -31,8 +32,9 @@ mod stack;
 mod tests;
 
 pub use accounts::with_account;
-pub use build::{PlanError, ROOT_RANGE, Request, build};
+pub use build::{ROOT_RANGE, Request, build};
 pub use bus::Bus;
+pub use error::PlanError;
 pub use filter::{Filter, Opened};
 pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
 pub use stack::Stack;

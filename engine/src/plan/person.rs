@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::accounts::Accounts;
 use super::base::TOOLS;
-use super::build::{PlanError, ROOT_RANGE};
+use super::build::ROOT_RANGE;
 use super::effects::inside;
+use super::error::PlanError;
 use super::{IdMap, Identity};
 use crate::host::Host;
 
