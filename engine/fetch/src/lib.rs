@@ -10,6 +10,7 @@ mod part;
 
 pub use client::{Client, PATIENCE};
 pub use download::{FetchError, Wanted, fetch};
+pub use part::forget;
 
 /// A SHA-256 sum.
 pub type Sum = [u8; 32];

@@ -10,11 +10,11 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::io::{BufRead, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use flatimage_fetch::{Client, FetchError, Wanted, fetch, sum};
+use flatimage_fetch::{Client, FetchError, Wanted, fetch, forget, sum};
 
 /// Between two lines of progress.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -36,16 +36,21 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let [url, file, most, seconds, expected] = request()?;
-    // What is there when nobody waits any more is kept for the next try.
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(1);
-    });
     let text = |field| std::str::from_utf8(field);
     let expected = match text(&expected)? {
         "" => None,
         hex => Some(sum(hex).ok_or("no SHA-256")?),
     };
+    let file = PathBuf::from(OsStr::from_bytes(&file));
+    // What is there when nobody waits any more is kept for the next try, if that can tell what it is.
+    let of_no_use = expected.is_none().then(|| file.clone());
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        if let Some(file) = of_no_use {
+            forget(&file);
+        }
+        std::process::exit(1);
+    });
     let wanted = Wanted {
         url: text(&url)?,
         sum: expected.as_ref(),
@@ -60,8 +65,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             let _ = writeln!(std::io::stdout(), "{done} {all}");
         }
     };
-    let file = Path::new(OsStr::from_bytes(&file));
-    Ok(fetch(file, &wanted, &client, &mut tell)?)
+    Ok(fetch(&file, &wanted, &client, &mut tell)?)
 }
 
 /// The fields of the request.

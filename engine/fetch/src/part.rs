@@ -65,6 +65,11 @@ impl Part {
     }
 }
 
+/// Removes the part of the file that was to become `whole`, if there is one. Only for who has it: nobody else may be fetching it.
+pub fn forget(whole: &Path) {
+    let _ = fs::remove_file(beside(whole));
+}
+
 /// The sum of everything that a reader yields.
 pub fn sum_of(reader: &mut impl Read) -> io::Result<Sum> {
     let mut hash = Sha256::new();

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -71,6 +72,8 @@ impl Fetcher {
 
     fn start(&self) -> io::Result<Child> {
         Command::new(&self.program)
+            // What a terminal sends is for this process; that it has ended is what the other one goes by, and it tidies up.
+            .process_group(0)
             .env_clear()
             .envs(relocate::environment())
             .stdin(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use super::server::{self, Way, good, served};
+use super::server::{self, Served, Way, good, served};
 use super::support::{Place, Ran, Who, everybody};
 use super::{AT, added, assert_nothing_is_kept, large, layer, refused, serve, set, sum};
 
@@ -138,6 +138,36 @@ fn a_command_that_is_killed_fetches_nothing_any_more() {
         assert_eq!(place.shell("cat /word"), "later");
         assert_nothing_is_kept(&place);
     }
+}
+
+#[test]
+fn of_what_no_sum_tells_nothing_is_left_by_a_command_that_is_killed() {
+    let place = Place::blueprint(Who::Caller);
+    let server = server::serve(vec![Served {
+        path: "/a.layer".to_owned(),
+        content: large(&place),
+        ways: vec![Way::Drips],
+    }]);
+    let url = format!("{}/a.layer", server.url);
+    let mut killed = place.image(&["fim-layer", "add", &url]);
+    let mut killed = killed.stderr(Stdio::null()).spawn().unwrap();
+    let downloads = place.data().join("downloads");
+    let parts = || {
+        let found = fs::read_dir(&downloads).into_iter().flatten().flatten();
+        found
+            .filter(|file| file.metadata().is_ok_and(|file| file.len() > 0))
+            .count()
+    };
+    while parts() == 0 {
+        std::thread::yield_now();
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    place.assert_gone();
+    assert_eq!(fs::read_dir(&downloads).unwrap().count(), 0);
+    place.succeed(&["fim-data", "purge"]);
+    fs::remove_file(place.path().join("made.layer")).ok();
+    place.assert_clean();
 }
 
 #[test]
