@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 use serde::Serialize;
 
+use crate::plan::Rung;
 use crate::sandbox::plain;
 
 mod glob;
@@ -76,6 +77,8 @@ pub struct Host {
     pub machine_id: Option<String>,
     /// Why no filesystem can be served over FUSE, in words; `None` where one can.
     pub no_fuse: Option<String>,
+    /// What the host is known to give of the sandbox. A start takes it that nothing is refused, and sees.
+    pub rung: Rung,
     /// The caller's standard streams that are a terminal.
     pub terminal: Vec<Stream>,
     /// The host's files.
@@ -83,7 +86,7 @@ pub struct Host {
 }
 
 /// Where programs are looked for when the caller has no `PATH`.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 impl Host {
     /// What the caller's `PATH` has under a name, without links.
@@ -114,6 +117,7 @@ impl Host {
             working_directory: std::env::current_dir().ok(),
             machine_id: fs::read_to_string("/etc/machine-id").ok(),
             no_fuse: no_fuse(Path::new("/dev/fuse")),
+            rung: Rung::default(),
             terminal: terminal(),
             files: Box::new(RealFiles),
         }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use flatimage_reserved::declared::{self, Config};
+use flatimage_reserved::declared::{self, Config, Sandbox};
 use flatimage_reserved::{RegionDecl, StoreError, Value, VariableError, variable};
 
 use super::{Session, warn};
@@ -58,6 +58,7 @@ impl Session {
     /// The plan of a start of `command`, or of the boot command when it is empty.
     pub(super) fn planned(&self, command: Vec<OsString>) -> Result<Plan, Failure> {
         let settings = self.settings()?;
+        Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
         let command = match command.as_slice() {
             [] => boot_command(&settings.config, &[]),
             _ => command,
@@ -76,6 +77,7 @@ impl Session {
             blocks: self.bytes("FIM_BLOCK_CACHE")?,
             unpacked: self.bytes("FIM_CACHE_SIZE")?,
         };
+        let sandbox = Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
         self.integrate(&settings.config);
         let (data, upper) = self.open_data()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
@@ -90,6 +92,8 @@ impl Session {
         let context = Context {
             host: &self.host,
             image: self.file()?,
+            image_path: &self.image.path,
+            sandbox,
             tools_offset: self.placement.tools_offset,
             servers: &|| self.apart(Apart::Servers),
             data: data.as_ref(),

@@ -97,6 +97,7 @@ pub fn build(
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
     Ok(Plan {
+        rung: host.rung.clone(),
         namespaces: NAMESPACES
             .into_iter()
             .filter(|namespace| !effects.shared.contains_key(namespace))

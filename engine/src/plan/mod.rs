@@ -26,6 +26,7 @@ mod machine;
 mod own;
 mod person;
 mod portal;
+mod rung;
 mod skeleton;
 mod stack;
 #[cfg(test)]
@@ -37,11 +38,14 @@ pub use bus::Bus;
 pub use error::PlanError;
 pub use filter::{Filter, Opened};
 pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
+pub use rung::{Maker, Rung};
 pub use stack::Stack;
 
 /// Everything that a start does, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
+    /// Who makes the sandbox, and what of it the host does not give.
+    pub rung: Rung,
     /// Namespaces that are new for the container, by their name in `/proc/self/ns`.
     pub namespaces: Vec<&'static str>,
     /// Who the program is.

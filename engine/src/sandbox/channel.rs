@@ -39,6 +39,20 @@ pub enum Message {
         /// The processes that the builder started and the root needs.
         servers: Vec<OwnedFd>,
     },
+    /// From what [lends](super::lent) namespaces.
+    Lent {
+        /// The user namespace that owns the mounts.
+        user: OwnedFd,
+        /// The mount namespace.
+        mounts: OwnedFd,
+        /// The user namespace of the program.
+        nested: OwnedFd,
+    },
+    /// From the builder: the host refuses the namespaces, or the capabilities in them.
+    Refused {
+        /// Number of the error.
+        errno: i32,
+    },
     /// From the builder: whoever was to stack the layers cannot.
     Unstacked {
         /// Why not.
@@ -129,6 +143,15 @@ impl Channel {
                 let fds = [user, mounts].into_iter().chain(servers);
                 self.send_bytes(b"R", &fds.map(AsFd::as_fd).collect::<Vec<_>>())
             }
+            Message::Lent {
+                user,
+                mounts,
+                nested,
+            } => self.send_bytes(b"L", &[user.as_fd(), mounts.as_fd(), nested.as_fd()]),
+            Message::Refused { errno } => {
+                let errno = errno.to_le_bytes();
+                self.send_bytes(&[b"X", &errno[..]].concat(), &[])
+            }
             Message::Unstacked { text } => {
                 let text = &text.as_bytes()[..text.len().min(LONGEST - 1)];
                 self.send_bytes(&[b"U", text].concat(), &[])
@@ -183,13 +206,21 @@ impl Channel {
                 mounts,
                 servers: fds.collect(),
             },
+            (b"L", Some(user), Some(mounts)) => match fds.next() {
+                Some(nested) => Message::Lent {
+                    user,
+                    mounts,
+                    nested,
+                },
+                None => return Err(io::ErrorKind::InvalidData.into()),
+            },
+            ([b'X', errno @ ..], _, _) => Message::Refused {
+                errno: number(errno)?,
+            },
             ([b'U', text @ ..], _, _) => Message::Unstacked {
                 text: String::from_utf8_lossy(text).into_owned(),
             },
-            ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(i32::from_le_bytes(
-                pid.try_into()
-                    .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
-            ))),
+            ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(number(pid)?)),
             (b"N", _, _) => Message::Registered,
             (b"B", _, _) => Message::Running,
             (b"P", Some(fd), _) => Message::Portal(fd),
@@ -229,6 +260,13 @@ impl Channel {
         poll(&mut waited, PollTimeout::ZERO)?;
         Ok(!waited[0].any().unwrap_or(true))
     }
+}
+
+fn number(bytes: &[u8]) -> io::Result<i32> {
+    let bytes = bytes.try_into();
+    bytes
+        .map(i32::from_le_bytes)
+        .map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// Sends one packet with descriptors. Never raises `SIGPIPE`.

@@ -6,8 +6,9 @@
 //! and instances hold, and an instance ends with its supervisor: whatever is killed, nothing is left.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use flatimage_reserved::declared::Sandbox;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
@@ -27,6 +28,8 @@ pub(crate) mod identity;
 pub(crate) mod init;
 mod instance;
 mod kernel;
+mod ladder;
+pub(crate) mod lent;
 mod native;
 pub(crate) mod peer;
 mod place;
@@ -46,7 +49,7 @@ pub(crate) use detach::{fall_silent, let_go};
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
 pub use guest::{Visit, visit};
-use instance::Entering;
+use instance::{Entering, Given};
 pub use kernel::{Kernel, RootKernel, build, run};
 pub use shared::Explicit;
 
@@ -65,6 +68,10 @@ pub struct Context<'a> {
     pub host: &'a Host,
     /// The image file.
     pub image: File,
+    /// Its path.
+    pub image_path: &'a Path,
+    /// What is done where the host refuses a part of the sandbox.
+    pub sandbox: Sandbox,
     /// Where in it the tools begin.
     pub tools_offset: u64,
     /// Unpacks the programs that serve a root, if they are not yet; `None` where there is no directory to keep them in.
@@ -98,8 +105,13 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     let Entering { pid, channel } = match obtained.entering.take() {
         Some(entering) => entering,
         None => {
-            let image = (&context.image, context.tools_offset);
-            instance::enter(plan, &obtained.root, image)?
+            let given = Given {
+                image: &context.image,
+                image_path: context.image_path,
+                tools_offset: context.tools_offset,
+                nested: obtained.nested.take(),
+            };
+            instance::enter(plan, &obtained.root, given)?
         }
     };
     // Who is not there any more is found missing by what it does not answer.

@@ -29,6 +29,7 @@ mod files;
 
 /// The kernel as the first process of the container sees it.
 pub struct Native {
+    nested: Option<OwnedFd>,
     channel: Channel,
     image: File,
     tools_offset: u64,
@@ -65,8 +66,15 @@ const NOTHING: MountAttributes = MountAttributes {
 impl Native {
     /// For the process that was just forked into the instance's namespaces. `image` is the opened
     /// image file, for tools that have to be unpacked from `tools_offset` on.
-    pub fn new(channel: Channel, image: File, tools_offset: u64) -> Native {
+    /// Its program gets the user namespace `nested`, or else a new one.
+    pub fn new(
+        channel: Channel,
+        image: File,
+        tools_offset: u64,
+        nested: Option<OwnedFd>,
+    ) -> Native {
         Native {
+            nested,
             channel,
             image,
             tools_offset,
@@ -320,7 +328,11 @@ impl Kernel for Native {
     fn restrict(&mut self, identity: &Identity, exec: &Exec) -> Result<(), Failure> {
         // Where the kernel was built without keyrings there is nothing to leave.
         let _ = join_new_session_keyring();
-        identity::enter_inner(identity).attempting(|| "nest a user namespace".into())?;
+        match self.nested.take() {
+            Some(nested) => identity::enter_lent(&nested),
+            None => identity::enter_inner(identity),
+        }
+        .attempting(|| "nest a user namespace".into())?;
         init::drop_privileges(identity, exec).attempting(|| "give up privileges".into())?;
         match self.shares_processes {
             // It has others to end first.

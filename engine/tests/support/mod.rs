@@ -10,6 +10,7 @@ pub mod icons;
 pub mod layers;
 pub mod mirror;
 pub mod prepared;
+pub mod refusing;
 pub mod running;
 pub mod screen;
 pub mod session;

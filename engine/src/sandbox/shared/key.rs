@@ -39,6 +39,9 @@ pub struct Key {
     /// Who stacks the layers.
     #[serde(default)]
     overlay: String,
+    /// Whether the user namespace is one that was [lent](crate::sandbox::lent).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lent: bool,
 }
 
 /// How a running root differs from what is asked for.
@@ -69,7 +72,18 @@ impl Key {
                 .stack()
                 .map_or("", |stack| stack.with.name())
                 .to_owned(),
+            lent: false,
         }
+    }
+
+    /// The same key, of a root whose user namespace was or was not lent.
+    pub fn lent(self, lent: bool) -> Key {
+        Key { lent, ..self }
+    }
+
+    /// Whether the user namespace is one that was lent, so that a nested one must be too.
+    pub fn is_lent(&self) -> bool {
+        self.lent
     }
 
     /// A key for tests.
@@ -81,6 +95,7 @@ impl Key {
             ids: "x".into(),
             casefold: false,
             overlay: "kernel".into(),
+            lent: false,
         }
     }
 
