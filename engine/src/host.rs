@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 use serde::Serialize;
 
-use crate::plan::Rung;
 use crate::sandbox::plain;
 
 mod glob;
@@ -77,8 +76,6 @@ pub struct Host {
     pub machine_id: Option<String>,
     /// Why no filesystem can be served over FUSE, in words; `None` where one can.
     pub no_fuse: Option<String>,
-    /// What the host is known to give of the sandbox. A start takes it that nothing is refused, and sees.
-    pub rung: Rung,
     /// The caller's standard streams that are a terminal.
     pub terminal: Vec<Stream>,
     /// The host's files.
@@ -117,7 +114,6 @@ impl Host {
             working_directory: std::env::current_dir().ok(),
             machine_id: fs::read_to_string("/etc/machine-id").ok(),
             no_fuse: no_fuse(Path::new("/dev/fuse")),
-            rung: Rung::default(),
             terminal: terminal(),
             files: Box::new(RealFiles),
         }

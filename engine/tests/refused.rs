@@ -161,3 +161,74 @@ fn further_starts_join_what_bwrap_made() {
     drop(refusing);
     place.assert_clean();
 }
+
+#[test]
+fn the_plan_says_what_one_gets() {
+    let place = Place::blueprint(ordinary());
+    let refusing = Refusing::new(&place);
+    let plan = |what: &str, further: &[&str]| {
+        succeed(refusing.image(what, &[&["fim-plan"], further].concat()))
+    };
+    assert!(
+        place
+            .succeed(&["fim-plan"])
+            .starts_with("sandbox    native\n")
+    );
+    let lent = plan(ALL_BUT_BWRAP, &[]);
+    let label = "sandbox    in namespaces that /usr/bin/bwrap makes, all else as natively; this host gives no namespaces (";
+    assert!(lent.starts_with(label), "{lent}");
+    let none = plan("all", &[]);
+    assert!(
+        none.starts_with("sandbox    none, and no start; this host gives no"),
+        "{none}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&plan(ALL_BUT_BWRAP, &["--json"])).unwrap();
+    assert_eq!(json["rung"]["maker"]["bwrap"], "/usr/bin/bwrap");
+    let json: serde_json::Value = serde_json::from_str(&plan("all", &["--json"])).unwrap();
+    assert_eq!(json["rung"]["maker"], "nobody");
+    assert!(!place.data().exists(), "a plan changes nothing");
+
+    let mut told = refusing.image(ALL_BUT_BWRAP, &["fim-exec", "true"]);
+    told.env("FIM_DEBUG", "1");
+    let ran = Ran::of(told);
+    assert!(
+        ran.err
+            .contains("sandbox    in namespaces that /usr/bin/bwrap makes"),
+        "{ran:?}"
+    );
+    drop(refusing);
+    place.assert_clean();
+}
+
+#[test]
+fn changes_are_committed_and_purged_all_the_same() {
+    let place = Place::with_layer(ordinary());
+    let refusing = Refusing::new(&place);
+    let run = |arguments: &[&str]| succeed(refusing.image(ALL_BUT_BWRAP, arguments));
+    run(&[
+        "fim-root",
+        "bash",
+        "-c",
+        "rm /first; echo x > /new; chmod 0 /new",
+    ]);
+    run(&["fim-layer", "commit", "binary"]);
+    assert_eq!(
+        run(&[
+            "fim-root",
+            "bash",
+            "-c",
+            "cat /new; ! ls -d /first 2>/dev/null"
+        ]),
+        "x\n"
+    );
+    run(&[
+        "fim-exec",
+        "bash",
+        "-c",
+        "mkdir /closed; echo x > /closed/file; chmod 0 /closed",
+    ]);
+    run(&["fim-data", "purge"]);
+    assert!(!place.data().join("root/closed").exists());
+    drop(refusing);
+    place.assert_gone();
+}

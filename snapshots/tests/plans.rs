@@ -86,7 +86,6 @@ fn host() -> Host {
         working_directory: Some("/work".into()),
         machine_id: Some("0123456789abcdef0123456789abcdef".into()),
         no_fuse: None,
-        rung: flatimage::plan::Rung::default(),
         terminal: Vec::new(),
         files: Box::new(Everything),
     }

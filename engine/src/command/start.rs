@@ -58,13 +58,14 @@ impl Session {
     /// The plan of a start of `command`, or of the boot command when it is empty.
     pub(super) fn planned(&self, command: Vec<OsString>) -> Result<Plan, Failure> {
         let settings = self.settings()?;
-        Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
+        let sandboxed = Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
         let command = match command.as_slice() {
             [] => boot_command(&settings.config, &[]),
             _ => command,
         };
         let data = self.data_path();
-        self.plan_of(&settings, Upper::Directory(data), command, false)
+        let plan = self.plan_of(&settings, Upper::Directory(data), command, false)?;
+        sandbox::examine(&plan, sandboxed, &self.image.path)
     }
 
     fn start_with(
@@ -77,7 +78,7 @@ impl Session {
             blocks: self.bytes("FIM_BLOCK_CACHE")?,
             unpacked: self.bytes("FIM_CACHE_SIZE")?,
         };
-        let sandbox = Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
+        let sandboxed = Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
         self.integrate(&settings.config);
         let (data, upper) = self.open_data()?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
@@ -93,7 +94,7 @@ impl Session {
             host: &self.host,
             image: self.file()?,
             image_path: &self.image.path,
-            sandbox,
+            sandbox: sandboxed,
             tools_offset: self.placement.tools_offset,
             servers: &|| self.apart(Apart::Servers),
             data: data.as_ref(),

@@ -4,9 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use flatimage_reserved::effect::{Access, Missing};
 use serde::Serialize;
 
-use super::Plan;
+use super::{Action, Plan};
 
 /// Who makes the sandbox, and what is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +41,42 @@ impl Plan {
             maker: Maker::Bwrap(program.to_owned()),
             reason: Some(reason.to_owned()),
             lacks: self.rung.lacks.clone(),
+        };
+        Plan {
+            rung,
+            ..self.clone()
+        }
+    }
+
+    /// The same plan without a process namespace of the container's own: its `/proc` is the one that is there, because of `reason`.
+    pub fn sharing_processes(&self, reason: &str) -> Plan {
+        let namespaces = self.namespaces.iter().copied();
+        let mut plan = Plan {
+            namespaces: namespaces.filter(|name| *name != "pid").collect(),
+            ..self.clone()
+        };
+        for step in &mut plan.steps {
+            if let Action::Proc { target } = &step.action {
+                step.action = Action::Bind {
+                    source: target.clone(),
+                    target: target.clone(),
+                    access: Access::Rw,
+                    missing: Missing::Fail,
+                };
+            }
+        }
+        plan.rung.lacks.push(format!(
+            "processes of its own: programs see those around the container and can send signals to the caller's, because {reason}"
+        ));
+        plan
+    }
+
+    /// The same plan where there is no start, because of `reason`.
+    pub fn refused(&self, reason: &str) -> Plan {
+        let rung = Rung {
+            maker: Maker::Nobody,
+            reason: Some(reason.to_owned()),
+            lacks: Vec::new(),
         };
         Plan {
             rung,

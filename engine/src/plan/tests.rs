@@ -78,7 +78,6 @@ fn host(files: &[(&str, &str, Kind)], variables: &[(&str, &str)]) -> Host {
         working_directory: Some("/work".into()),
         machine_id: Some("0123456789abcdef0123456789abcdef\n".into()),
         no_fuse: None,
-        rung: crate::plan::Rung::default(),
         terminal: Vec::new(),
         files: Box::new(Table(files.iter().map(entry).collect())),
     }

@@ -60,6 +60,8 @@ pub enum Message {
     },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
+    /// From the container: the host gives no `/proc` of its own.
+    Masked,
     /// To the container: the instance is known to others, and its program may begin.
     Registered,
     /// From the container: the program is about to run.
@@ -160,6 +162,7 @@ impl Channel {
                 let pid = pid.as_raw().to_le_bytes();
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
             }
+            Message::Masked => self.send_bytes(b"H", &[]),
             Message::Registered => self.send_bytes(b"N", &[]),
             Message::Running => self.send_bytes(b"B", &[]),
             Message::Portal(fd) => self.send_bytes(b"P", &[fd.as_fd()]),
@@ -194,7 +197,13 @@ impl Channel {
     /// As recvmsg(2); `InvalidData` for a message that is none of ours.
     pub fn receive(&self) -> io::Result<Option<Message>> {
         let mut bytes = [0; LONGEST];
-        let (length, fds) = receive_with_descriptors(self.0.as_fd(), &mut bytes)?;
+        let mut receive = || receive_with_descriptors(self.0.as_fd(), &mut bytes);
+        let (length, fds) = match receive() {
+            // The other end was closed before it had read everything. What it said is told after that (`unix_release_sock` in
+            // net/unix/af_unix.c, `__skb_try_recv_datagram` in net/core/datagram.c).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => receive()?,
+            received => received?,
+        };
         let mut fds = fds.into_iter();
         Ok(Some(match (&bytes[..length], fds.next(), fds.next()) {
             ([], _, _) => return Ok(None),
@@ -221,6 +230,7 @@ impl Channel {
                 text: String::from_utf8_lossy(text).into_owned(),
             },
             ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(number(pid)?)),
+            (b"H", _, _) => Message::Masked,
             (b"N", _, _) => Message::Registered,
             (b"B", _, _) => Message::Running,
             (b"P", Some(fd), _) => Message::Portal(fd),
@@ -348,6 +358,17 @@ mod tests {
             panic!("no failure")
         };
         assert_eq!(text, "no `x`");
+        assert!(other.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn the_last_words_of_who_did_not_listen_are_heard() {
+        let (one, other) = Channel::pair().unwrap();
+        other.send(&Message::Registered).unwrap();
+        one.send(&Message::Ended { code: 7 }).unwrap();
+        drop(one);
+        let last = other.receive().unwrap();
+        assert!(matches!(last, Some(Message::Ended { code: 7 })), "{last:?}");
         assert!(other.receive().unwrap().is_none());
     }
 }

@@ -3,22 +3,32 @@
 //! 1. This program makes the namespaces.
 //! 2. A program of the host that may makes them ([lent](super::lent)), and all else is the same.
 //!
+//! Where the host gives all but a `/proc` of the container's own, the processes are those that are there, if that is asked for.
+//!
 //! A start finds out by being refused, so that who is not refused pays for nothing.
 
+use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use super::Context;
-use super::failure::Failure;
+use flatimage_reserved::declared::Sandbox;
+use nix::sched::CloneFlags;
+use nix::sys::wait::waitpid;
+
+use super::channel::{Channel, Message};
+use super::failure::{Attempt, Failure};
 use super::lent::{self, Lent};
-use super::shared::{Key, Ready, SharedRoot};
-use crate::plan::{Maker, Plan};
+use super::shared::{Key, Obtained, Ready, SharedRoot};
+use super::{Context, identity, refusal, root};
+use crate::plan::{IdMap, Maker, Plan};
+use crate::sys::{Fork, MountAttributes, create_filesystem, fork_into};
 use crate::trace::trace;
 
 /// The same plan one rung lower, and what is needed for it.
 ///
 /// # Errors
 /// `refusal` when there is none.
-pub fn next(plan: &Plan, refusal: Failure, context: &Context<'_>) -> Result<(Plan, Lent), Failure> {
+pub fn next(plan: &Plan, refusal: Failure) -> Result<(Plan, Lent), Failure> {
     let program = match plan.rung.maker {
         Maker::Native => lent::lender(),
         Maker::Bwrap(_) | Maker::Nobody => None,
@@ -35,7 +45,6 @@ pub fn next(plan: &Plan, refusal: Failure, context: &Context<'_>) -> Result<(Pla
         }
         Err(reason) => {
             trace(|| format!("{} does not help: {reason}", program.display()));
-            let _ = context;
             Err(refusal)
         }
     }
@@ -74,4 +83,112 @@ pub fn join(plan: &Plan, root: SharedRoot, key: &Key, pid: u32) -> Result<Ready,
 fn nest(plan: &Plan, root: &SharedRoot) -> Result<OwnedFd, String> {
     let program = lent::lender().ok_or("the PATH has no bwrap that is root's")?;
     lent::borrow(&program, &plan.identity, Some(&root.user)).map(|lent| lent.nested)
+}
+
+/// The same plan with the processes that are there, and a warning.
+///
+/// # Errors
+/// `failure` unless that was asked for.
+pub fn share_processes(
+    plan: &Plan,
+    failure: Failure,
+    context: &Context<'_>,
+) -> Result<Plan, Failure> {
+    match context.sandbox {
+        Sandbox::Required => Err(failure),
+        Sandbox::BestEffort => {
+            let plan = plan.sharing_processes(refusal::MASKED);
+            for lack in &plan.rung.lacks {
+                (context.warn)(&format!("the container lacks {lack}"));
+            }
+            Ok(plan)
+        }
+    }
+}
+
+/// A nested user namespace for a further try in a root, where those that are lent have to be lent again.
+///
+/// # Errors
+/// When it is not lent again.
+pub fn nest_again(plan: &Plan, obtained: &Obtained) -> Result<Option<OwnedFd>, Failure> {
+    let nested = obtained.key.is_lent();
+    let nested = nested.then(|| nest(plan, &obtained.root));
+    nested.transpose().map_err(Failure::ours)
+}
+
+/// The plan as a start of it would come out on this host.
+///
+/// # Errors
+/// When there can be no process to try it.
+pub fn examine(plan: &Plan, sandbox: Sandbox, image: &Path) -> Result<Plan, Failure> {
+    Ok(match attempt(plan)? {
+        Attempted::Granted => plan.clone(),
+        Attempted::Masked => match sandbox {
+            Sandbox::BestEffort => plan.sharing_processes(refusal::MASKED),
+            Sandbox::Required => plan.refused(&refusal::explain_masked().text),
+        },
+        Attempted::Refused(error) => match next(plan, refusal::explain(&error, image)) {
+            Ok((plan, _)) => plan,
+            Err(failure) => plan.refused(&failure.text),
+        },
+    })
+}
+
+/// What a host gives.
+enum Attempted {
+    Granted,
+    Masked,
+    Refused(io::Error),
+}
+
+/// Does what every container begins with, in a process that ends after it.
+fn attempt(plan: &Plan) -> Result<Attempted, Failure> {
+    let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
+    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
+    let child = match fork_into(namespaces) {
+        Err(error) => return Ok(Attempted::Refused(error)),
+        Ok(Fork::Child) => {
+            drop(ours);
+            let message = begin(plan, &theirs).err().unwrap_or(Message::Ready);
+            std::process::exit(theirs.send(&message).is_err().into())
+        }
+        Ok(Fork::Parent(child)) => child,
+    };
+    drop(theirs);
+    if let IdMap::Range { first, count } = plan.identity.map {
+        let mapped = identity::map_outer_range(child, first, count);
+        mapped
+            .and_then(|()| ours.send(&Message::Mapped))
+            .attempting(|| format!("give the container the ids from {first} on"))?;
+    }
+    let answer = ours.receive();
+    let _ = waitpid(child, None);
+    match answer.attempting(|| "hear from a process".into())? {
+        Some(Message::Ready) => Ok(Attempted::Granted),
+        Some(Message::Masked) => Ok(Attempted::Masked),
+        Some(Message::Refused { errno }) => {
+            Ok(Attempted::Refused(io::Error::from_raw_os_error(errno)))
+        }
+        _ => Err(Failure::ours("a process that tried the sandbox was killed")),
+    }
+}
+
+fn begin(plan: &Plan, supervisor: &Channel) -> Result<(), Message> {
+    let refused = |error: io::Error| Message::Refused {
+        errno: error.raw_os_error().unwrap_or(libc::EPERM),
+    };
+    match plan.identity.map {
+        IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid).map_err(refused)?,
+        IdMap::Range { .. } => {
+            let told = supervisor.receive();
+            told.and_then(|_| identity::become_outer_root())
+                .map_err(refused)?;
+        }
+    }
+    root::separate_mounts().map_err(|error| refused(error.into()))?;
+    if !plan.namespaces.contains(&"pid") {
+        return Ok(());
+    }
+    let processes = create_filesystem(c"proc", &[], MountAttributes::default());
+    processes.map(drop).map_err(|_| Message::Masked)
 }

@@ -46,12 +46,20 @@ pub struct Lent {
 }
 
 impl Lent {
+    /// Enters the user namespace.
+    ///
+    /// # Errors
+    /// As setns(2).
+    pub fn become_root(&self) -> nix::Result<()> {
+        setns(&self.user, CloneFlags::CLONE_NEWUSER)
+    }
+
     /// Enters the user and the mount namespace.
     ///
     /// # Errors
     /// As setns(2).
     pub fn enter(&self) -> nix::Result<()> {
-        setns(&self.user, CloneFlags::CLONE_NEWUSER)?;
+        self.become_root()?;
         setns(&self.mounts, CloneFlags::CLONE_NEWNS)
     }
 }

@@ -5,6 +5,7 @@
 //! [instance]; it hands on signals and answers the exit code. The mounts live in namespaces that only supervisors
 //! and instances hold, and an instance ends with its supervisor: whatever is killed, nothing is left.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,9 @@ pub use failure::{Failure, OURS, plain};
 pub use guest::{Visit, visit};
 use instance::{Entering, Given};
 pub use kernel::{Kernel, RootKernel, build, run};
+pub use ladder::examine;
 pub use shared::Explicit;
+use shared::Obtained;
 
 /// Limits in bytes; `None` for what is usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,6 +95,29 @@ pub struct Context<'a> {
 /// When the container cannot be built or the program not be started.
 pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     let mut obtained = shared::obtain(plan, &context)?;
+    match run_in(plan, &mut obtained, &context)? {
+        Outcome::Ended(code) => Ok(code),
+        Outcome::Masked(failure) => {
+            let plan = ladder::share_processes(plan, failure, &context)?;
+            obtained.nested = ladder::nest_again(&plan, &obtained)?;
+            match run_in(&plan, &mut obtained, &context)? {
+                Outcome::Ended(code) => Ok(code),
+                Outcome::Masked(failure) => Err(failure),
+            }
+        }
+    }
+}
+
+/// What came of an instance.
+enum Outcome {
+    /// Its program has ended with this code.
+    Ended(u8),
+    /// It did not begin, because the host gives no `/proc` of the container's own.
+    Masked(Failure),
+}
+
+/// Runs an instance in the root that was obtained.
+fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result<Outcome, Failure> {
     // Before the fork: the end of a child that ends at once must not be missed.
     let signals =
         signals::block(!plan.exec.terminal.is_empty()).attempting(|| "block signals".into())?;
@@ -120,10 +146,15 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
         channel,
         signals,
         streams: &plan.exec.terminal,
+        masked: Cell::new(false),
         plan: Some(plan),
         spared,
     };
-    supervise::supervise(supervise::Of::Instance(&obtained, pid), &connection)
+    let ended = supervise::supervise(supervise::Of::Instance(obtained, pid), &connection);
+    match (ended, connection.masked.get()) {
+        (Err(failure), true) => Ok(Outcome::Masked(failure)),
+        (ended, _) => ended.map(Outcome::Ended),
+    }
 }
 
 /// A process ends when its parent does, however that ends: the supervisor's children with the supervisor.

@@ -16,7 +16,7 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::guest::Home;
 use super::kernel::Kernel;
-use super::{die_with_parent, identity, init, place, root};
+use super::{die_with_parent, identity, init, place, refusal, root};
 use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step};
 use crate::sys::{
     MountAttributes, Questions, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
@@ -30,6 +30,8 @@ mod files;
 /// The kernel as the first process of the container sees it.
 pub struct Native {
     nested: Option<OwnedFd>,
+    /// Whether the host gives no `/proc` of the container's own.
+    is_masked: bool,
     channel: Channel,
     image: File,
     tools_offset: u64,
@@ -75,6 +77,7 @@ impl Native {
     ) -> Native {
         Native {
             nested,
+            is_masked: false,
             channel,
             image,
             tools_offset,
@@ -92,6 +95,7 @@ impl Native {
     pub fn report(&self, result: Result<u8, Failure>) {
         let message = match result {
             Ok(code) => Message::Ended { code },
+            Err(_) if self.is_masked => Message::Masked,
             Err(Failure { code, text }) => Message::Failed { code, text },
         };
         // Nobody is left to tell when the supervisor is gone.
@@ -250,7 +254,10 @@ impl Native {
         match action {
             Action::Tmpfs { target, mode } => self.tmpfs(target, *mode).map(drop),
             Action::Proc { target } => {
-                self.attach(&create_filesystem(c"proc", &[], INTERFACE)?, target)
+                let processes = create_filesystem(c"proc", &[], INTERFACE);
+                // What else there is to refuse has been granted by now.
+                self.is_masked = refusal::is_denied(&processes);
+                self.attach(&processes?, target)
             }
             Action::CopyProgram { target } => self.copy_program(target),
             Action::Portal { target } => self.open_portal(target),

@@ -110,6 +110,30 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// Why there is no `/proc` of the container's own, for a sentence. The kernel allows one only where nothing is hidden of the one
+/// that is in sight (`mount_too_revealing` in fs/namespace.c).
+pub const MASKED: &str = "parts of the outer container's /proc are hidden or read-only, and the kernel then gives no further one";
+
+/// Explains that there is no `/proc` of the container's own.
+pub fn explain_masked() -> Failure {
+    let mend = match Facts::read(Path::new("/")).outer {
+        Some(Outer::Podman) => "start that one with `podman run --security-opt unmask=ALL`",
+        Some(Outer::Docker) => {
+            "start that one with `docker run --security-opt systempaths=unconfined`"
+        }
+        None => "show all of it there",
+    };
+    Failure::ours(format!(
+        "the container gets no processes of its own: {MASKED}; {mend}, or share the processes with FIM_SANDBOX=best-effort"
+    ))
+}
+
+/// Whether the kernel answered that it is not allowed.
+pub fn is_denied<T>(answer: &io::Result<T>) -> bool {
+    let error = answer.as_ref().err();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// Explains that a filesystem cannot be served; `who_needs` it begins the sentence.
 pub fn explain_fuse(who_needs: &str, error: Errno) -> Failure {
     let mend = match error {

@@ -1,6 +1,7 @@
 //! The supervisor while the program runs: it hands on signals, gives the root to further starts, and answers how the
 //! program ended. It waits for whatever comes first and never looks at a clock.
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -14,7 +15,7 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::shared::Obtained;
 use super::terminal::Terminal;
-use super::{descendants, init, signals};
+use super::{descendants, init, refusal, signals};
 use crate::bus;
 use crate::host::Stream;
 use crate::plan::Plan;
@@ -67,6 +68,8 @@ pub struct Connection<'a> {
     pub streams: &'a [Stream],
     /// Where no pid namespace ends what the container has started: the children of this process that are not its.
     pub spared: Option<Vec<Pid>>,
+    /// Set when the host gives the instance no `/proc` of its own.
+    pub masked: Cell<bool>,
     /// The plan of the instance; not of a guest.
     pub plan: Option<&'a Plan>,
 }
@@ -227,6 +230,10 @@ impl Container<'_> {
             Some(Message::Terminal(inner)) => self.begin(inner).map(|()| None),
             Some(Message::Stopped(signal)) => self.stop(signal).map(|()| None),
             Some(Message::Failed { code, text }) => Err(Failure { code, text }),
+            Some(Message::Masked) => {
+                self.connection.masked.set(true);
+                Err(refusal::explain_masked())
+            }
             Some(_) => Ok(None),
             None => {
                 self.show_all();

@@ -173,7 +173,7 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<Ready, Failure> {
             Built::Root(ready) => return Ok(ready),
             Built::Refused(error) => {
                 let refusal = refusal::explain(&error, context.image_path);
-                let (lower, namespaces) = ladder::next(&plan, refusal, context)?;
+                let (lower, namespaces) = ladder::next(&plan, refusal)?;
                 lent = Some(namespaces);
                 lower
             }
