@@ -61,7 +61,7 @@ impl Display for Rung {
         let lacks = self.lacks.iter();
         lacks
             .into_iter()
-            .try_for_each(|lack| write!(to, "\nlacks      {lack}"))
+            .try_for_each(|lack| write!(to, "\nlacks      {}", lack.words()))
     }
 }
 

@@ -38,7 +38,7 @@ pub use bus::Bus;
 pub use error::PlanError;
 pub use filter::{Filter, Opened};
 pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
-pub use rung::{Maker, Rung};
+pub use rung::{Lack, Maker, Rung};
 pub use stack::Stack;
 
 /// Everything that a start does, in order.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flatimage_reserved::effect::{Access, Missing};
 use serde::Serialize;
 
-use super::{Action, Plan};
+use super::{Action, Plan, Step};
 
 /// Who makes the sandbox, and what is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -17,8 +17,38 @@ pub struct Rung {
     /// Why it is not this program, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What of the sandbox does not hold, each in a sentence.
-    pub lacks: Vec<String>,
+    /// What of the sandbox the host does not give.
+    pub lacks: Vec<Lack>,
+}
+
+/// A part of the sandbox that a host may refuse, and without which there is one that is worth something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lack {
+    /// Processes of the container's own: there is no `/proc` for them.
+    Processes,
+    /// A host name.
+    HostName,
+}
+
+impl Lack {
+    /// What it is.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lack::Processes => "processes",
+            Lack::HostName => "host name",
+        }
+    }
+
+    /// What is missing and what that means, for a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Lack::Processes => {
+                "processes of its own: programs see those of the outer container, and can send signals to the caller's"
+            }
+            Lack::HostName => "a host name of its own: programs see the one of the outer container",
+        }
+    }
 }
 
 /// Who makes the namespaces of a container.
@@ -48,26 +78,29 @@ impl Plan {
         }
     }
 
-    /// The same plan without a process namespace of the container's own: its `/proc` is the one that is there, because of `reason`.
-    pub fn sharing_processes(&self, reason: &str) -> Plan {
-        let namespaces = self.namespaces.iter().copied();
-        let mut plan = Plan {
-            namespaces: namespaces.filter(|name| *name != "pid").collect(),
-            ..self.clone()
-        };
-        for step in &mut plan.steps {
-            if let Action::Proc { target } = &step.action {
-                step.action = Action::Bind {
-                    source: target.clone(),
-                    target: target.clone(),
-                    access: Access::Rw,
-                    missing: Missing::Fail,
-                };
+    /// The same plan without what a host does not give.
+    pub fn lacking(&self, lack: Lack) -> Plan {
+        let mut plan = self.clone();
+        plan.rung.lacks.push(lack);
+        match lack {
+            Lack::Processes => {
+                plan.namespaces.retain(|name| *name != "pid");
+                for step in &mut plan.steps {
+                    if let Action::Proc { target } = &step.action {
+                        step.action = Action::Bind {
+                            source: target.clone(),
+                            target: target.clone(),
+                            access: Access::Rw,
+                            missing: Missing::Fail,
+                        };
+                    }
+                }
+            }
+            Lack::HostName => {
+                let is_name = |step: &Step| matches!(step.action, Action::Hostname { .. });
+                plan.steps.retain(|step| !is_name(step));
             }
         }
-        plan.rung.lacks.push(format!(
-            "processes of its own: programs see those around the container and can send signals to the caller's, because {reason}"
-        ));
         plan
     }
 

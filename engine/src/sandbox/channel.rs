@@ -16,6 +16,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::Pid;
 
+use crate::plan::Lack;
 use crate::sys::receive_with_descriptors;
 
 /// The longest message in bytes; a longer text is cut.
@@ -60,8 +61,8 @@ pub enum Message {
     },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
-    /// From the container: the host gives no `/proc` of its own.
-    Masked,
+    /// From the container: the host does not give it everything.
+    Lacking(Lack),
     /// To the container: the instance is known to others, and its program may begin.
     Registered,
     /// From the container: the program is about to run.
@@ -162,7 +163,13 @@ impl Channel {
                 let pid = pid.as_raw().to_le_bytes();
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
             }
-            Message::Masked => self.send_bytes(b"H", &[]),
+            Message::Lacking(lack) => self.send_bytes(
+                match lack {
+                    Lack::Processes => b"Hp",
+                    Lack::HostName => b"Hh",
+                },
+                &[],
+            ),
             Message::Registered => self.send_bytes(b"N", &[]),
             Message::Running => self.send_bytes(b"B", &[]),
             Message::Portal(fd) => self.send_bytes(b"P", &[fd.as_fd()]),
@@ -230,7 +237,8 @@ impl Channel {
                 text: String::from_utf8_lossy(text).into_owned(),
             },
             ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(number(pid)?)),
-            (b"H", _, _) => Message::Masked,
+            (b"Hp", _, _) => Message::Lacking(Lack::Processes),
+            (b"Hh", _, _) => Message::Lacking(Lack::HostName),
             (b"N", _, _) => Message::Registered,
             (b"B", _, _) => Message::Running,
             (b"P", Some(fd), _) => Message::Portal(fd),

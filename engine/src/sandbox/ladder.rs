@@ -3,7 +3,7 @@
 //! 1. This program makes the namespaces.
 //! 2. A program of the host that may makes them ([lent](super::lent)), and all else is the same.
 //!
-//! Where the host gives all but a `/proc` of the container's own, the processes are those that are there, if that is asked for.
+//! What of the sandbox a host does not give in these namespaces is left out, if that is asked for.
 //!
 //! A start finds out by being refused, so that who is not refused pays for nothing.
 
@@ -14,13 +14,14 @@ use std::path::Path;
 use flatimage_reserved::declared::Sandbox;
 use nix::sched::CloneFlags;
 use nix::sys::wait::waitpid;
+use nix::unistd::sethostname;
 
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::lent::{self, Lent};
 use super::shared::{Key, Obtained, Ready, SharedRoot};
 use super::{Context, identity, refusal, root};
-use crate::plan::{IdMap, Maker, Plan};
+use crate::plan::{Action, IdMap, Lack, Maker, Plan};
 use crate::sys::{Fork, MountAttributes, create_filesystem, fork_into};
 use crate::trace::trace;
 
@@ -85,24 +86,29 @@ fn nest(plan: &Plan, root: &SharedRoot) -> Result<OwnedFd, String> {
     lent::borrow(&program, &plan.identity, Some(&root.user)).map(|lent| lent.nested)
 }
 
-/// The same plan with the processes that are there, and a warning.
+/// The same plan without what the host does not give, and a warning.
 ///
 /// # Errors
 /// `failure` unless that was asked for.
-pub fn share_processes(
+pub fn without(
     plan: &Plan,
+    lack: Lack,
     failure: Failure,
     context: &Context<'_>,
 ) -> Result<Plan, Failure> {
     match context.sandbox {
-        Sandbox::Required => Err(failure),
-        Sandbox::BestEffort => {
-            let plan = plan.sharing_processes(refusal::MASKED);
-            for lack in &plan.rung.lacks {
-                (context.warn)(&format!("the container lacks {lack}"));
-            }
+        Sandbox::BestEffort if !plan.rung.lacks.contains(&lack) => {
+            (context.warn)(&format!("the container lacks {}", lack.words()));
+            let plan = plan.lacking(lack);
+            trace(|| plan.rung.to_string());
             Ok(plan)
         }
+        Sandbox::BestEffort => Err(failure),
+        // All that is missing is said at once.
+        Sandbox::Required => match lowered(&plan.lacking(lack)) {
+            Ok((lower, Attempted::Granted)) => Err(refusal::explain_lacks(&lower.rung.lacks)),
+            _ => Err(failure),
+        },
     }
 }
 
@@ -121,30 +127,47 @@ pub fn nest_again(plan: &Plan, obtained: &Obtained) -> Result<Option<OwnedFd>, F
 /// # Errors
 /// When there can be no process to try it.
 pub fn examine(plan: &Plan, sandbox: Sandbox, image: &Path) -> Result<Plan, Failure> {
-    Ok(match attempt(plan)? {
-        Attempted::Granted => plan.clone(),
-        Attempted::Masked => match sandbox {
-            Sandbox::BestEffort => plan.sharing_processes(refusal::MASKED),
-            Sandbox::Required => plan.refused(&refusal::explain_masked().text),
-        },
-        Attempted::Refused(error) => match next(plan, refusal::explain(&error, image)) {
+    let (lower, attempted) = lowered(plan)?;
+    Ok(match (attempted, sandbox) {
+        (Attempted::Granted, Sandbox::Required) if !lower.rung.lacks.is_empty() => {
+            plan.refused(&refusal::explain_lacks(&lower.rung.lacks).text)
+        }
+        (Attempted::Granted, _) => lower,
+        (Attempted::Lacking(lack), _) => plan.refused(&refusal::explain_lacks(&[lack]).text),
+        (Attempted::Refused(error), _) => match next(plan, refusal::explain(&error, image)) {
             Ok((plan, _)) => plan,
             Err(failure) => plan.refused(&failure.text),
         },
     })
 }
 
+/// The plan without anything that a container of it would lack here, and what came of the last try.
+fn lowered(plan: &Plan) -> Result<(Plan, Attempted), Failure> {
+    let mut plan = plan.clone();
+    loop {
+        match attempt(&plan)? {
+            Attempted::Lacking(lack) if !plan.rung.lacks.contains(&lack) => {
+                plan = plan.lacking(lack);
+            }
+            attempted => return Ok((plan, attempted)),
+        }
+    }
+}
+
 /// What a host gives.
 enum Attempted {
     Granted,
-    Masked,
+    Lacking(Lack),
     Refused(io::Error),
 }
 
 /// Does what every container begins with, in a process that ends after it.
 fn attempt(plan: &Plan) -> Result<Attempted, Failure> {
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
-    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
+    let namespaces = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWUTS;
     let child = match fork_into(namespaces) {
         Err(error) => return Ok(Attempted::Refused(error)),
         Ok(Fork::Child) => {
@@ -165,7 +188,7 @@ fn attempt(plan: &Plan) -> Result<Attempted, Failure> {
     let _ = waitpid(child, None);
     match answer.attempting(|| "hear from a process".into())? {
         Some(Message::Ready) => Ok(Attempted::Granted),
-        Some(Message::Masked) => Ok(Attempted::Masked),
+        Some(Message::Lacking(lack)) => Ok(Attempted::Lacking(lack)),
         Some(Message::Refused { errno }) => {
             Ok(Attempted::Refused(io::Error::from_raw_os_error(errno)))
         }
@@ -186,9 +209,15 @@ fn begin(plan: &Plan, supervisor: &Channel) -> Result<(), Message> {
         }
     }
     root::separate_mounts().map_err(|error| refused(error.into()))?;
-    if !plan.namespaces.contains(&"pid") {
-        return Ok(());
+    if plan.namespaces.contains(&"pid") {
+        create_filesystem(c"proc", &[], MountAttributes::default())
+            .map_err(|_| Message::Lacking(Lack::Processes))?;
     }
-    let processes = create_filesystem(c"proc", &[], MountAttributes::default());
-    processes.map(drop).map_err(|_| Message::Masked)
+    let names = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Hostname { name } => Some(name),
+        _ => None,
+    });
+    names
+        .map_or(Ok(()), sethostname)
+        .map_err(|_| Message::Lacking(Lack::HostName))
 }

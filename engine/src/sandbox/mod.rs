@@ -5,6 +5,7 @@
 //! [instance]; it hands on signals and answers the exit code. The mounts live in namespaces that only supervisors
 //! and instances hold, and an instance ends with its supervisor: whatever is killed, nothing is left.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use nix::sys::signal::Signal;
 
 use crate::data;
 use crate::host::Host;
-use crate::plan::Plan;
+use crate::plan::{Lack, Plan};
 
 mod asked;
 mod builder;
@@ -95,16 +96,16 @@ pub struct Context<'a> {
 /// When the container cannot be built or the program not be started.
 pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     let mut obtained = shared::obtain(plan, &context)?;
-    match run_in(plan, &mut obtained, &context)? {
-        Outcome::Ended(code) => Ok(code),
-        Outcome::Masked(failure) => {
-            let plan = ladder::share_processes(plan, failure, &context)?;
-            obtained.nested = ladder::nest_again(&plan, &obtained)?;
-            match run_in(&plan, &mut obtained, &context)? {
-                Outcome::Ended(code) => Ok(code),
-                Outcome::Masked(failure) => Err(failure),
+    let mut plan = Cow::Borrowed(plan);
+    loop {
+        plan = match run_in(&plan, &mut obtained, &context)? {
+            Outcome::Ended(code) => return Ok(code),
+            Outcome::Lacking(lack, failure) => {
+                let lower = ladder::without(&plan, lack, failure, &context)?;
+                obtained.nested = ladder::nest_again(&lower, &obtained)?;
+                Cow::Owned(lower)
             }
-        }
+        };
     }
 }
 
@@ -112,8 +113,8 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
 enum Outcome {
     /// Its program has ended with this code.
     Ended(u8),
-    /// It did not begin, because the host gives no `/proc` of the container's own.
-    Masked(Failure),
+    /// It did not begin, because the host does not give it everything.
+    Lacking(Lack, Failure),
 }
 
 /// Runs an instance in the root that was obtained.
@@ -146,13 +147,13 @@ fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result
         channel,
         signals,
         streams: &plan.exec.terminal,
-        masked: Cell::new(false),
+        lack: Cell::new(None),
         plan: Some(plan),
         spared,
     };
     let ended = supervise::supervise(supervise::Of::Instance(obtained, pid), &connection);
-    match (ended, connection.masked.get()) {
-        (Err(failure), true) => Ok(Outcome::Masked(failure)),
+    match (ended, connection.lack.get()) {
+        (Err(failure), Some(lack)) => Ok(Outcome::Lacking(lack, failure)),
         (ended, _) => ended.map(Outcome::Ended),
     }
 }

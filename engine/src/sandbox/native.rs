@@ -17,7 +17,7 @@ use super::failure::{Attempt, Failure, plain};
 use super::guest::Home;
 use super::kernel::Kernel;
 use super::{die_with_parent, identity, init, place, refusal, root};
-use crate::plan::{Action, Exec, Filter, IdMap, Identity, Plan, Step};
+use crate::plan::{Action, Exec, Filter, IdMap, Identity, Lack, Plan, Step};
 use crate::sys::{
     MountAttributes, Questions, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
     join_new_session_keyring, move_mount, set_attributes,
@@ -30,8 +30,8 @@ mod files;
 /// The kernel as the first process of the container sees it.
 pub struct Native {
     nested: Option<OwnedFd>,
-    /// Whether the host gives no `/proc` of the container's own.
-    is_masked: bool,
+    /// What the host was found not to give.
+    lack: Option<Lack>,
     channel: Channel,
     image: File,
     tools_offset: u64,
@@ -77,7 +77,7 @@ impl Native {
     ) -> Native {
         Native {
             nested,
-            is_masked: false,
+            lack: None,
             channel,
             image,
             tools_offset,
@@ -95,8 +95,10 @@ impl Native {
     pub fn report(&self, result: Result<u8, Failure>) {
         let message = match result {
             Ok(code) => Message::Ended { code },
-            Err(_) if self.is_masked => Message::Masked,
-            Err(Failure { code, text }) => Message::Failed { code, text },
+            Err(Failure { code, text }) => match self.lack {
+                Some(lack) => Message::Lacking(lack),
+                None => Message::Failed { code, text },
+            },
         };
         // Nobody is left to tell when the supervisor is gone.
         let _ = self.channel.send(&message);
@@ -250,14 +252,21 @@ impl Native {
         }
     }
 
+    /// Notes what is missing where the kernel does not allow what it allows to root of these namespaces.
+    fn granted<T>(&mut self, lack: Lack, answer: io::Result<T>) -> io::Result<T> {
+        if refusal::is_denied(&answer) {
+            self.lack = Some(lack);
+        }
+        answer
+    }
+
     fn in_root(&mut self, action: &Action) -> io::Result<()> {
         match action {
             Action::Tmpfs { target, mode } => self.tmpfs(target, *mode).map(drop),
             Action::Proc { target } => {
                 let processes = create_filesystem(c"proc", &[], INTERFACE);
-                // What else there is to refuse has been granted by now.
-                self.is_masked = refusal::is_denied(&processes);
-                self.attach(&processes?, target)
+                let processes = self.granted(Lack::Processes, processes)?;
+                self.attach(&processes, target)
             }
             Action::CopyProgram { target } => self.copy_program(target),
             Action::Portal { target } => self.open_portal(target),
@@ -291,7 +300,9 @@ impl Native {
             Action::Mask { target } => self.mask(target),
             Action::Hold { target } => self.remount(target, MountAttributes::default()),
             Action::ReadOnly { target } => self.remount(target, NOTHING),
-            Action::Hostname { name } => Ok(sethostname(name)?),
+            Action::Hostname { name } => {
+                self.granted(Lack::HostName, sethostname(name).map_err(io::Error::from))
+            }
             Action::Loopback => bring_loopback_up(),
         }
     }

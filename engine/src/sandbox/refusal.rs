@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::failure::{Failure, plain};
+use crate::plan::Lack;
 
 mod facts;
 
@@ -110,22 +111,42 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Why there is no `/proc` of the container's own, for a sentence. The kernel allows one only where nothing is hidden of the one
-/// that is in sight (`mount_too_revealing` in fs/namespace.c).
-pub const MASKED: &str = "parts of the outer container's /proc are hidden or read-only, and the kernel then gives no further one";
-
-/// Explains that there is no `/proc` of the container's own.
-pub fn explain_masked() -> Failure {
-    let mend = match Facts::read(Path::new("/")).outer {
-        Some(Outer::Podman) => "start that one with `podman run --security-opt unmask=ALL`",
-        Some(Outer::Docker) => {
-            "start that one with `docker run --security-opt systempaths=unconfined`"
-        }
-        None => "show all of it there",
+/// Explains that parts of the sandbox are missing.
+pub fn explain_lacks(lacks: &[Lack]) -> Failure {
+    let outer = Facts::read(Path::new("/")).outer;
+    let each = |words: fn(Lack) -> &'static str, between: &str| {
+        let words = lacks.iter().map(|lack| words(*lack));
+        words.collect::<Vec<_>>().join(between)
+    };
+    let names = each(|lack| lack.name(), " and no ");
+    let reasons = each(reason, ", and ");
+    let options = lacks.iter().map(|lack| option(*lack, outer));
+    let options: String = options.map(|it| format!(" --security-opt {it}")).collect();
+    let mend = match outer.map(Outer::program) {
+        Some(program) => format!("start the outer container with `{program}{options}`"),
+        None => "allow it there".to_owned(),
     };
     Failure::ours(format!(
-        "the container gets no processes of its own: {MASKED}; {mend}, or share the processes with FIM_SANDBOX=best-effort"
+        "the container gets no {names} of its own: {reasons}; {mend}, or do without by FIM_SANDBOX=best-effort"
     ))
+}
+
+fn reason(lack: Lack) -> &'static str {
+    match lack {
+        // `mount_too_revealing` in fs/namespace.c
+        Lack::Processes => {
+            "parts of the /proc around it are hidden or read-only, where the kernel gives no further one"
+        }
+        Lack::HostName => "a filter of system calls does not allow `sethostname`",
+    }
+}
+
+fn option(lack: Lack, outer: Option<Outer>) -> &'static str {
+    match (lack, outer) {
+        (Lack::Processes, Some(Outer::Docker)) => "systempaths=unconfined",
+        (Lack::Processes, _) => "unmask=ALL",
+        (Lack::HostName, _) => "seccomp=unconfined",
+    }
 }
 
 /// Whether the kernel answered that it is not allowed.

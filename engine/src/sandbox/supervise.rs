@@ -18,7 +18,7 @@ use super::terminal::Terminal;
 use super::{descendants, init, refusal, signals};
 use crate::bus;
 use crate::host::Stream;
-use crate::plan::Plan;
+use crate::plan::{Lack, Plan};
 use crate::portal::Portal;
 
 mod jobs;
@@ -68,8 +68,8 @@ pub struct Connection<'a> {
     pub streams: &'a [Stream],
     /// Where no pid namespace ends what the container has started: the children of this process that are not its.
     pub spared: Option<Vec<Pid>>,
-    /// Set when the host gives the instance no `/proc` of its own.
-    pub masked: Cell<bool>,
+    /// Set when the instance did not begin, because the host does not give it everything.
+    pub lack: Cell<Option<Lack>>,
     /// The plan of the instance; not of a guest.
     pub plan: Option<&'a Plan>,
 }
@@ -230,9 +230,9 @@ impl Container<'_> {
             Some(Message::Terminal(inner)) => self.begin(inner).map(|()| None),
             Some(Message::Stopped(signal)) => self.stop(signal).map(|()| None),
             Some(Message::Failed { code, text }) => Err(Failure { code, text }),
-            Some(Message::Masked) => {
-                self.connection.masked.set(true);
-                Err(refusal::explain_masked())
+            Some(Message::Lacking(lack)) => {
+                self.connection.lack.set(Some(lack));
+                Err(refusal::explain_lacks(&[lack]))
             }
             Some(_) => Ok(None),
             None => {

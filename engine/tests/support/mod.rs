@@ -9,6 +9,7 @@ pub mod compiled;
 pub mod icons;
 pub mod layers;
 pub mod mirror;
+pub mod podman;
 pub mod prepared;
 pub mod refusing;
 pub mod running;

@@ -59,7 +59,7 @@ pub fn visit(visit: &Visit, token: &str, instance: Living) -> Result<u8, Failure
         channel,
         signals,
         streams: &visit.terminal,
-        masked: Cell::new(false),
+        lack: Cell::new(None),
         plan: None,
         spared: None,
     };
