@@ -19,7 +19,7 @@ use crate::marker::{self, Placement};
 use crate::portal;
 use crate::release;
 use crate::relocate::{self, Running};
-use crate::sandbox::{Failure, OURS, lent, plain};
+use crate::sandbox::{Failure, OURS, boxed, lent, plain};
 use crate::trace::trace;
 
 mod additional;
@@ -42,7 +42,7 @@ const PREFIX: &[u8] = b"fim-";
 
 /// Runs the program: does what the command line says and answers the exit code.
 pub fn main() -> ExitCode {
-    if let Some(code) = lent::answer() {
+    if let Some(code) = lent::answer().or_else(boxed::answer) {
         return ExitCode::from(code);
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

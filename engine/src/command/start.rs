@@ -64,8 +64,9 @@ impl Session {
             _ => command,
         };
         let data = self.data_path();
-        let plan = self.plan_of(&settings, Upper::Directory(data), command, false)?;
-        sandbox::examine(&plan, sandboxed, &self.image.path)
+        let upper = Upper::Directory(data.clone());
+        let plan = self.plan_of(&settings, upper, command, false)?;
+        sandbox::examine(&plan, sandboxed, (&self.image.path, &data))
     }
 
     fn start_with(

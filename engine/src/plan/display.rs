@@ -53,6 +53,13 @@ impl Display for Rung {
                 "sandbox    in namespaces that {} makes, all else as natively",
                 program.display()
             )?,
+            Maker::Arguments(program) => {
+                write!(
+                    to,
+                    "sandbox    made by {} from arguments",
+                    program.display()
+                )?;
+            }
             Maker::Nobody => write!(to, "sandbox    none, and no start")?,
         }
         if let Some(reason) = &self.reason {
@@ -128,6 +135,9 @@ impl Display for RootAction {
                 instead
                     .into_iter()
                     .try_for_each(|reason| write!(to, "; {reason}"))
+            }
+            RootAction::Copy { directory } => {
+                write!(to, "copy       {} with all changes", directory.display())
             }
             RootAction::Fold => write!(to, "fold       names are found in any case"),
         }

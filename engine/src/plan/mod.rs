@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::host::Stream;
 
 mod accounts;
+mod arguments;
 mod base;
 mod build;
 mod bus;
@@ -33,6 +34,7 @@ mod stack;
 mod tests;
 
 pub use accounts::with_account;
+pub use arguments::{Argument, Around, arguments};
 pub use build::{ROOT_RANGE, Request, build};
 pub use bus::Bus;
 pub use error::PlanError;
@@ -168,6 +170,11 @@ pub enum RootAction {
         upper: Upper,
         /// Who does it.
         stack: Stack,
+    },
+    /// Copies what all layers show together into a directory, which is the root then.
+    Copy {
+        /// The directory, in the data directory.
+        directory: PathBuf,
     },
     /// Shows the root over FUSE so that names are found in any case.
     Fold,

@@ -166,7 +166,8 @@ impl Channel {
             Message::Lacking(lack) => self.send_bytes(
                 match lack {
                     Lack::Processes => b"Hp",
-                    Lack::HostName => b"Hh",
+                    // No others are found by the container.
+                    _ => b"Hh",
                 },
                 &[],
             ),

@@ -3,6 +3,9 @@
 //! 1. This program makes the namespaces.
 //! 2. A program of the host that may makes them ([lent](super::lent)), and all else is the same.
 //!
+//! 3. That program makes the sandbox from its arguments ([boxed](super::boxed)), around a plain copy of the layers. Some of what the
+//!    sandbox promises does not hold then, so that this has to be asked for.
+//!
 //! What of the sandbox a host does not give in these namespaces is left out, if that is asked for.
 //!
 //! A start finds out by being refused, so that who is not refused pays for nothing.
@@ -20,10 +23,11 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::lent::{self, Lent};
 use super::shared::{Key, Obtained, Ready, SharedRoot};
-use super::{Context, identity, refusal, root};
+use super::{Context, boxed, identity, refusal, root};
 use crate::plan::{Action, IdMap, Lack, Maker, Plan};
 use crate::sys::{Fork, MountAttributes, create_filesystem, fork_into};
 use crate::trace::trace;
+use crate::unpack;
 
 /// The same plan one rung lower, and what is needed for it.
 ///
@@ -32,7 +36,7 @@ use crate::trace::trace;
 pub fn next(plan: &Plan, refusal: Failure) -> Result<(Plan, Lent), Failure> {
     let program = match plan.rung.maker {
         Maker::Native => lent::lender(),
-        Maker::Bwrap(_) | Maker::Nobody => None,
+        Maker::Bwrap(_) | Maker::Arguments(_) | Maker::Nobody => None,
     };
     let Some(program) = program else {
         return Err(refusal);
@@ -49,6 +53,77 @@ pub fn next(plan: &Plan, refusal: Failure) -> Result<(Plan, Lent), Failure> {
             Err(refusal)
         }
     }
+}
+
+/// A copy of the layers in the place of a root, with a warning for all that is missing.
+///
+/// # Errors
+/// `refusal` unless that was asked for and can be had.
+pub fn copy(plan: &Plan, refusal: Failure, context: &Context<'_>) -> Result<Ready, Failure> {
+    let Some(lower) = copied(
+        plan,
+        &refusal,
+        context.sandbox,
+        context.data.map(|it| it.path.as_path()),
+    ) else {
+        return Err(refusal);
+    };
+    ready_copy(plan, lower, context)
+}
+
+/// The plan with a copy, if that was asked for and can be had in the data directory.
+fn copied(plan: &Plan, refusal: &Failure, sandbox: Sandbox, data: Option<&Path>) -> Option<Plan> {
+    let is_possible = sandbox == Sandbox::BestEffort
+        && matches!(plan.identity.map, IdMap::Single { .. })
+        && !plan.is_folded();
+    let data = data.filter(|_| is_possible)?;
+    let program = lent::lender().filter(|program| boxed::can(program))?;
+    let directory = unpack::copy_of(data, Key::of(plan).layers());
+    Some(plan.copied(&program, &directory, &refusal.text))
+}
+
+fn ready_copy(plan: &Plan, lower: Plan, context: &Context<'_>) -> Result<Ready, Failure> {
+    for lack in &lower.rung.lacks {
+        (context.warn)(&format!("the container lacks {}", lack.words()));
+    }
+    trace(|| lower.rung.to_string());
+    if let Some((_, directory)) = lower.copy() {
+        unpack::copy(directory, &plan.layers, context.warn).map_err(Failure::ours)?;
+    }
+    // Nobody enters them: whoever joins makes a sandbox of its own.
+    let open = |name: &str| {
+        let file = std::fs::File::open(format!("/proc/self/ns/{name}"));
+        file.map(OwnedFd::from)
+            .attempting(|| format!("open the {name} namespace"))
+    };
+    Ok(Ready {
+        root: SharedRoot {
+            user: open("user")?,
+            mounts: open("mnt")?,
+            servers: Vec::new(),
+            lease: None,
+        },
+        entering: None,
+        nested: None,
+        is_lent: false,
+        plan: Some(Box::new(lower)),
+    })
+}
+
+/// What a start needs to use the copy that process `pid` uses.
+///
+/// # Errors
+/// When that was not asked for, or cannot be had.
+pub fn join_copy(plan: &Plan, context: &Context<'_>, pid: u32) -> Result<Ready, Failure> {
+    let reason = format!("process {pid} runs a container of this data directory so");
+    let data = context.data.map(|data| data.path.as_path());
+    let lower = copied(plan, &Failure::ours(reason), context.sandbox, data);
+    let lower = lower.ok_or_else(|| {
+        Failure::ours(format!(
+            "process {pid} runs a container of this data directory in a plain copy of its files, as FIM_SANDBOX=best-effort allows;              start with that too, wait for its end or choose another data directory with FIM_DIR_DATA"
+        ))
+    })?;
+    ready_copy(plan, lower, context)
 }
 
 /// New namespaces for a plan whose namespaces are lent, instead of those that were built in.
@@ -78,6 +153,7 @@ pub fn join(plan: &Plan, root: SharedRoot, key: &Key, pid: u32) -> Result<Ready,
         entering: None,
         nested,
         is_lent: key.is_lent(),
+        plan: None,
     })
 }
 
@@ -122,11 +198,15 @@ pub fn nest_again(plan: &Plan, obtained: &Obtained) -> Result<Option<OwnedFd>, F
     nested.transpose().map_err(Failure::ours)
 }
 
-/// The plan as a start of it would come out on this host.
+/// The plan as a start of the image at `image` with the data directory at `data` would come out on this host.
 ///
 /// # Errors
 /// When there can be no process to try it.
-pub fn examine(plan: &Plan, sandbox: Sandbox, image: &Path) -> Result<Plan, Failure> {
+pub fn examine(
+    plan: &Plan,
+    sandbox: Sandbox,
+    (image, data): (&Path, &Path),
+) -> Result<Plan, Failure> {
     let (lower, attempted) = lowered(plan)?;
     Ok(match (attempted, sandbox) {
         (Attempted::Granted, Sandbox::Required) if !lower.rung.lacks.is_empty() => {
@@ -136,7 +216,8 @@ pub fn examine(plan: &Plan, sandbox: Sandbox, image: &Path) -> Result<Plan, Fail
         (Attempted::Lacking(lack), _) => plan.refused(&refusal::explain_lacks(&[lack]).text),
         (Attempted::Refused(error), _) => match next(plan, refusal::explain(&error, image)) {
             Ok((plan, _)) => plan,
-            Err(failure) => plan.refused(&failure.text),
+            Err(failure) => copied(plan, &failure, sandbox, Some(data))
+                .unwrap_or_else(|| plan.refused(&failure.text)),
         },
     })
 }

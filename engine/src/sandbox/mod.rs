@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::plan::{Lack, Plan};
 
 mod asked;
+pub(crate) mod boxed;
 mod builder;
 pub(crate) mod channel;
 mod descendants;
@@ -96,7 +97,8 @@ pub struct Context<'a> {
 /// When the container cannot be built or the program not be started.
 pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     let mut obtained = shared::obtain(plan, &context)?;
-    let mut plan = Cow::Borrowed(plan);
+    let lower = obtained.plan.take();
+    let mut plan = lower.map_or(Cow::Borrowed(plan), |lower| Cow::Owned(*lower));
     loop {
         plan = match run_in(&plan, &mut obtained, &context)? {
             Outcome::Ended(code) => return Ok(code),
@@ -129,9 +131,10 @@ fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result
             Some(descendants::children())
         }
     };
-    let Entering { pid, channel } = match obtained.entering.take() {
-        Some(entering) => entering,
-        None => {
+    let Entering { pid, channel } = match (plan.copy(), obtained.entering.take()) {
+        (Some(copy), _) => boxed::enter(plan, copy, context)?,
+        (None, Some(entering)) => entering,
+        (None, None) => {
             let given = Given {
                 image: &context.image,
                 image_path: context.image_path,

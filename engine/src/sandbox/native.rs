@@ -26,6 +26,7 @@ use crate::tools;
 use crate::trace::trace;
 
 mod files;
+mod given;
 
 /// The kernel as the first process of the container sees it.
 pub struct Native {
@@ -88,6 +89,18 @@ impl Native {
             questions: None,
             shares_processes: false,
             umask: Mode::empty(),
+        }
+    }
+
+    /// It may have died before this process asked to end with it.
+    fn expect_supervisor(&self) -> Result<(), Failure> {
+        match self
+            .channel
+            .is_open()
+            .attempting(|| "ask for the supervisor".into())?
+        {
+            true => Ok(()),
+            false => Err(Failure::ours("the supervisor is gone")),
         }
     }
 
@@ -359,15 +372,7 @@ impl Kernel for Native {
             false => die_with_parent()?,
         }
         trace(|| "restricted".into());
-        // It may have died before the request was made.
-        match self
-            .channel
-            .is_open()
-            .attempting(|| "ask for the supervisor".into())?
-        {
-            true => Ok(()),
-            false => Err(Failure::ours("the supervisor is gone")),
-        }
+        self.expect_supervisor()
     }
 
     fn filter(&mut self, filter: &Filter) -> Result<(), Failure> {

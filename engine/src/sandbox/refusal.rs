@@ -138,6 +138,7 @@ fn reason(lack: Lack) -> &'static str {
             "parts of the /proc around it are hidden or read-only, where the kernel gives no further one"
         }
         Lack::HostName => "a filter of system calls does not allow `sethostname`",
+        Lack::Overlay | Lack::Nesting | Lack::Places | Lack::Capabilities => "the host refuses it",
     }
 }
 
@@ -145,7 +146,7 @@ fn option(lack: Lack, outer: Option<Outer>) -> &'static str {
     match (lack, outer) {
         (Lack::Processes, Some(Outer::Docker)) => "systempaths=unconfined",
         (Lack::Processes, _) => "unmask=ALL",
-        (Lack::HostName, _) => "seccomp=unconfined",
+        _ => "seccomp=unconfined",
     }
 }
 

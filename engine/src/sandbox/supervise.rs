@@ -213,6 +213,8 @@ impl Container<'_> {
             }
             Some(Message::Running) => {
                 self.is_running = true;
+                // A container that somebody else has made does not know its first process as the host does.
+                self.first = self.first.or(Some(First::Told));
                 self.send_held();
                 Ok(None)
             }
@@ -249,6 +251,15 @@ impl Container<'_> {
             // Whoever ends with the instance is killed.
             Some(First::Told) if self.is_running => return Ok(128 + Signal::SIGKILL as u8),
             Some(First::Told) => return Err(Failure::ours("the instance has ended")),
+            None if self
+                .connection
+                .plan
+                .is_some_and(|plan| plan.copy().is_some()) =>
+            {
+                return Err(Failure::ours(
+                    "bwrap has not made the container; what it said before this line is why",
+                ));
+            }
             None => return Err(killed_early()),
         };
         let status = waitpid(first, None).attempting(|| "wait for the container".into())?;

@@ -4,6 +4,7 @@
 //   mounts       grants them, and refuses mounts in them, as AppArmor does where it takes the capabilities away
 //   but:PATH     to everybody but the program PATH and its descendants; they are traced to know them. A filter that asks a
 //                listener would take the one place that the runtime needs
+//   only:PATH    as `but`, and mounts too, and not to what the program starts
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -75,7 +76,7 @@ static int is(pid_t pid, const char *path) {
   return readlink(link, exe, sizeof exe - 1) > 0 && !strcmp(exe, path);
 }
 
-static int trace(pid_t program, const char *but) {
+static int trace(pid_t program, const char *but, int inherited) {
   int status;
   for (;;) {
     pid_t pid = waitpid(-1, &status, __WALL);
@@ -97,7 +98,7 @@ static int trace(pid_t program, const char *but) {
       allowed[born] = allowed[pid];
       break;
     case PTRACE_EVENT_EXEC:
-      allowed[pid] |= is(pid, but);
+      allowed[pid] = (inherited && allowed[pid]) || is(pid, but);
       break;
     case PTRACE_EVENT_SECCOMP:
       if (!allowed[pid])
@@ -120,12 +121,13 @@ int main(int count, char **arguments) {
     execv(arguments[2], arguments + 2);
     die(arguments[2]);
   }
+  int inherited = arguments[1][0] == 'b';
   pid_t program = fork();
   if (!program) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     ptrace(PTRACE_TRACEME, 0, 0, 0);
     raise(SIGSTOP);
-    load(SECCOMP_RET_TRACE, SECCOMP_RET_ALLOW);
+    load(SECCOMP_RET_TRACE, inherited ? SECCOMP_RET_ALLOW : SECCOMP_RET_TRACE);
     execv(arguments[2], arguments + 2);
     die(arguments[2]);
   }
@@ -134,5 +136,5 @@ int main(int count, char **arguments) {
   ptrace(PTRACE_SETOPTIONS, program, 0,
          PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP);
   ptrace(PTRACE_CONT, program, 0, 0);
-  return trace(program, strchr(arguments[1], ':') + 1);
+  return trace(program, strchr(arguments[1], ':') + 1, inherited);
 }

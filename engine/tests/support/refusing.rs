@@ -9,6 +9,9 @@ use super::{Place, Who};
 /// User namespaces to everybody but `bwrap` and what it starts.
 pub const ALL_BUT_BWRAP: &str = "but:/usr/bin/bwrap";
 
+/// The same, and to what it starts as well.
+pub const ALL_BUT_BWRAP_ITSELF: &str = "only:/usr/bin/bwrap";
+
 /// A program in the place that runs others where something is refused.
 pub struct Refusing<'a> {
     place: &'a Place,

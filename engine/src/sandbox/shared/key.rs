@@ -42,6 +42,9 @@ pub struct Key {
     /// Whether the user namespace is one that was [lent](crate::sandbox::lent).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lent: bool,
+    /// Whether there is no root but a copy of the layers, in which everybody makes a sandbox.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    copied: bool,
 }
 
 /// How a running root differs from what is asked for.
@@ -73,7 +76,23 @@ impl Key {
                 .map_or("", |stack| stack.with.name())
                 .to_owned(),
             lent: false,
+            copied: false,
         }
+    }
+
+    /// The same key, of a copy of the layers.
+    pub fn copied(self, copied: bool) -> Key {
+        Key { copied, ..self }
+    }
+
+    /// Whether there is no root but a copy of the layers.
+    pub fn is_copied(&self) -> bool {
+        self.copied
+    }
+
+    /// What stands for the layers.
+    pub fn layers(&self) -> &str {
+        &self.layers
     }
 
     /// The same key, of a root whose user namespace was or was not lent.
@@ -96,6 +115,7 @@ impl Key {
             casefold: false,
             overlay: "kernel".into(),
             lent: false,
+            copied: false,
         }
     }
 

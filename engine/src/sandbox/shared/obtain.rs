@@ -34,6 +34,8 @@ pub struct Obtained {
     pub key: Key,
     /// The user namespace for the program, where somebody lent it and the builder does not enter.
     pub nested: Option<OwnedFd>,
+    /// The plan on the rung on which the root was made, if that is another one than the first.
+    pub plan: Option<Box<Plan>>,
     /// `None` for a root in memory, which is nobody else's.
     pub listener: Option<Listener>,
     /// Where further programs are let in; `None` as well.
@@ -53,6 +55,7 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
             root: built.root,
             entering: built.entering,
             nested: built.nested,
+            plan: built.plan,
             key,
             listener: None,
             door: None,
@@ -60,6 +63,13 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
     };
     let mut gate = data.enter()?;
     let (built, key) = match running(&mut gate, data)? {
+        Some((living, running, _)) if running.is_copied() => {
+            // Nothing of it is shared but the files, and those only where the layers are the same.
+            (
+                ladder::join_copy(plan, context, living.pid)?,
+                key.copied(true),
+            )
+        }
         Some((living, running, root)) => {
             compare(&key, &running, living.pid, context)?;
             trace(|| format!("joined the root of process {}", living.pid));
@@ -68,6 +78,12 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
         None => {
             let built = build(plan, context)?;
             let key = key.lent(built.is_lent);
+            let key = key.copied(
+                built
+                    .plan
+                    .as_ref()
+                    .is_some_and(|plan| plan.copy().is_some()),
+            );
             (built, key)
         }
     };
@@ -79,6 +95,7 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
         root: built.root,
         entering: built.entering,
         nested: built.nested,
+        plan: built.plan,
         key,
         listener: Some(listener),
         door: Some(door),
@@ -157,6 +174,8 @@ pub struct Ready {
     pub nested: Option<OwnedFd>,
     /// Whether somebody lent the namespaces of the root.
     pub is_lent: bool,
+    /// The plan on the rung on which it was made, if that is another one than the first.
+    pub plan: Option<Box<Plan>>,
 }
 
 /// Builds a root. What the host refuses to make in one way is made in the next, and what it refuses to stack in one way is stacked
@@ -170,12 +189,22 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<Ready, Failure> {
             Err(error) => Built::Unstacked(error.to_string()),
         };
         plan = Cow::Owned(match built {
-            Built::Root(ready) => return Ok(ready),
+            Built::Root(ready) => {
+                let lower = matches!(plan, Cow::Owned(_)).then(|| Box::new(plan.into_owned()));
+                return Ok(Ready {
+                    plan: lower,
+                    ..ready
+                });
+            }
             Built::Refused(error) => {
                 let refusal = refusal::explain(&error, context.image_path);
-                let (lower, namespaces) = ladder::next(&plan, refusal)?;
-                lent = Some(namespaces);
-                lower
+                match ladder::next(&plan, refusal) {
+                    Ok((lower, namespaces)) => {
+                        lent = Some(namespaces);
+                        lower
+                    }
+                    Err(refusal) => return ladder::copy(&plan, refusal, context),
+                }
             }
             Built::Unstacked(reason) => {
                 let next = plan.restacked(&reason);
@@ -266,6 +295,7 @@ fn build_once(plan: &Plan, context: &Context<'_>, lent: Option<Lent>) -> Result<
                         ..root
                     },
                     is_lent: lent.is_some(),
+                    plan: None,
                     nested: match entering {
                         // It has it.
                         Some(_) => None,
