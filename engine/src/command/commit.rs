@@ -12,7 +12,7 @@ use super::unfinished::Unfinished;
 use super::{Session, warn};
 use crate::commit::{Changes, pack_changes};
 use crate::data::changes::{LAYERS, UNFINISHED};
-use crate::data::{self, Exclusive, ids};
+use crate::data::{self, Exclusive};
 use crate::image::data_layers;
 use crate::sandbox::{Failure, plain};
 
@@ -66,7 +66,7 @@ impl Session {
         let location = self.data_path();
         // It is not made for the sake of what cannot be in it.
         let opened = match data::existing(&location)? {
-            Some(_) => data::open(&location)?,
+            Some(_) => data::open(&location, None)?,
             None => None,
         };
         let Some(opened) = opened else {
@@ -74,8 +74,8 @@ impl Session {
         };
         let data = opened.exclusive()?;
         data.directory.settle()?;
-        data.directory
-            .mark_for(Stacker::Kernel, &ids::of_caller())?;
+        let map = data.directory.map()?;
+        data.directory.mark_for(Stacker::Kernel, &map)?;
         let committed = self.commit(&data, &target, level).map_err(|failure| {
             Failure::ours(format!(
                 "{}; the changes stay in {}",
@@ -114,7 +114,7 @@ impl Session {
         let mut unfinished = unfinished.map_err(|error| cannot(&plain(&error)))?;
         let packed = match data.changes()? {
             Some(changes) => {
-                let map = ids::of_caller();
+                let map = data.directory.map()?;
                 let file = unfinished.file();
                 shown_progress(|progress| pack_changes(&changes, &map, file, level, progress))
                     .map_err(|reason| cannot(&reason))?

@@ -76,7 +76,7 @@ impl Session {
     fn downloads(&self) -> Result<Downloads, Failure> {
         let location = self.location();
         let opened = match location.prepare() {
-            true => data::open(&location.path)?,
+            true => data::open(&location.path, None)?,
             false => None,
         };
         let cannot = |reason: &str| {

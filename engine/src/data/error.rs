@@ -61,6 +61,14 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
+    /// Work on files that belong to others than the caller failed.
+    #[error("the files of the data directory {} belong to ids of its own: {reason}", .path.display())]
+    Inside {
+        /// The directory.
+        path: PathBuf,
+        /// What failed.
+        reason: String,
+    },
     /// The marks of what was deleted cannot be made those of another overlay.
     #[error("cannot translate the marks of deleted files in the data directory {}: {reason}", .path.display())]
     Marks {

@@ -263,13 +263,13 @@ impl RootKernel for Builder<'_> {
         match plan.identity.map {
             IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
                 .attempting(|| "map the caller's ids into a user namespace".into())?,
-            IdMap::Range { .. } => match self.supervisor.receive() {
+            _ => match self.supervisor.receive() {
                 Ok(Some(Message::Mapped)) => {}
                 _ => return Err(Failure::ours("the supervisor is gone")),
             },
         }
         self.open_outside(plan)?;
-        if let IdMap::Range { .. } = plan.identity.map {
+        if !plan.identity.map.is_single() {
             identity::become_outer_root()
                 .attempting(|| "become root of the user namespace".into())?;
         }
