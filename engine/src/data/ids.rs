@@ -28,15 +28,17 @@ fn of_caller() -> IdMap {
     }
 }
 
-/// The map that a directory was made with; the caller's where it says nothing.
+/// The map as whose root the caller can work on what is in a directory: the one that it was made with, where that has subordinate
+/// ids, else the caller's.
 ///
 /// # Errors
-/// As open(2) and read(2); another error when it was made by another version.
+/// As open(2) and read(2).
 pub fn of(directory: &Path) -> io::Result<IdMap> {
-    match recorded(directory)? {
-        Some(line) => map(&line).ok_or_else(|| io::Error::other(words(&line))),
-        None => Ok(of_caller()),
-    }
+    let recorded = recorded(directory)?.and_then(|line| map(&line));
+    Ok(match recorded {
+        Some(subordinate @ IdMap::Subordinate { .. }) => subordinate,
+        _ => of_caller(),
+    })
 }
 
 /// The line for a map.
@@ -55,20 +57,12 @@ fn extents(extents: &[Extent]) -> String {
     extents.iter().map(extent).collect::<Vec<_>>().join(",")
 }
 
-/// The map of a line; `None` for one that this version does not know.
-pub fn map(line: &str) -> Option<IdMap> {
+/// The map of a line with subordinate ids; `None` for any other.
+fn map(line: &str) -> Option<IdMap> {
     let mut parts = line.split(' ');
     let kind = parts.next()?;
     let mut part = || parts.next();
     match kind {
-        "single" => Some(IdMap::Single {
-            uid: part()?.parse().ok()?,
-            gid: getegid().as_raw(),
-        }),
-        "range" => Some(IdMap::Range {
-            first: part()?.parse().ok()?,
-            count: part()?.parse().ok()?,
-        }),
         "subordinate" => Some(IdMap::Subordinate {
             uids: parsed(part()?)?,
             gids: parsed(part()?)?,
@@ -165,7 +159,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         keep(place.path(), &subordinate).unwrap();
         assert_eq!(of(place.path()).unwrap(), subordinate);
-        assert_eq!(map(&line(&ROOT_RANGE)), Some(ROOT_RANGE));
+        assert_eq!(map(&line(&ROOT_RANGE)), None);
         for line in [
             "",
             "single",

@@ -47,7 +47,7 @@ pub struct Directory {
     opened: (u64, u64),
 }
 
-/// Creates the data directory if it is missing. Its files have the ids of `wanted`, or whatever they have when that is `None`. `None` where it cannot be created because the place is read-only or
+/// Creates the data directory if it is missing. Its files have the ids of `wanted`, or those that the caller can work with when that is `None`. `None` where it cannot be created because the place is read-only or
 /// belongs to others.
 ///
 /// # Errors
@@ -70,8 +70,9 @@ pub fn open(path: &Path, wanted: Option<&IdMap>) -> Result<Option<Directory>, Da
         return Err(DataError::Open(path.to_owned()));
     }
     own(path, found.uid())?;
-    if let Some(wanted) = wanted {
-        keep_ids(path, wanted)?;
+    match wanted {
+        Some(wanted) => keep_ids(path, wanted)?,
+        None => keep_ids(path, &ids::of(path).map_err(unusable)?)?,
     }
     directory(path, &found).map(Some)
 }
@@ -133,10 +134,10 @@ fn keep_ids(path: &Path, wanted: &IdMap) -> Result<(), DataError> {
 }
 
 impl Directory {
-    /// The ids that its files have.
+    /// As whose root the caller can work on its files.
     ///
     /// # Errors
-    /// When another version has made it.
+    /// As open(2) and read(2).
     pub fn map(&self) -> Result<IdMap, DataError> {
         ids::of(&self.path).map_err(|error| self.unusable(error))
     }
