@@ -48,8 +48,10 @@ pub use source::SourceError;
 
 use distribution::Distribution;
 use layer::Layers;
+use marker::Origin;
 use settings::Settings;
 use source::Source;
+use timestamp::Revision;
 
 /// Compression level of layers unless another one is asked for.
 pub const DEFAULT_LEVEL: u8 = 7;
@@ -87,16 +89,11 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     report.begins(Stage::Tools);
     let fetcher = compile::fetcher(&options.workspace)?;
     let tools = tools::gather(&cache, options.tools.as_deref(), fetcher)?;
+    let described = tools.described(options.tools_json.as_deref(), options.meta_json.as_deref())?;
     report.ends(Stage::Tools, &tools.summary, tools.unchanged);
 
     report.begins(Stage::Compile);
-    let runtime = compile::compile(&compile::Inputs {
-        workspace: &options.workspace,
-        distribution: &options.distribution,
-        reserved_size: options.reserved_size,
-        tools_json: &tools.tools_json,
-        meta_json: &tools.meta_json,
-    })?;
+    let runtime = compile::compile(&options.workspace)?;
     let summary = format!(
         "{}, {}",
         runtime.triple,
@@ -114,6 +111,8 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     let inputs = output::Inputs {
         runtime: &runtime.program,
         tools: &file::read(&tools.blob)?,
+        description: &described.bytes,
+        origin: &origin(options, described.servers),
         reserved: &reserved::fresh(
             &cache,
             options.reserved_size,
@@ -141,10 +140,7 @@ pub fn plan(options: &Options) -> Result<Vec<(Stage, String)>, Error> {
         None => "from `PATH` or `apt-get`".to_owned(),
     };
     let root = source::planned(&checked.distribution, options.given())?;
-    let compile = format!(
-        "the runtime of `{}`, {size} for settings",
-        options.distribution
-    );
+    let compile = format!("the runtime, {size} for settings");
     Ok(vec![
         (Stage::Tools, tools),
         (Stage::Compile, compile),
@@ -172,6 +168,8 @@ impl Checked {
             return Err(Error::Level(options.level));
         }
         reserved::check(options.reserved_size)?;
+        let origin = origin(options, Vec::new());
+        origin.check().map_err(Error::Origin)?;
         let distribution = Distribution::load(&options.places(), &options.distribution)?;
         source::check(&distribution, options.given())?;
         let settings = Settings::of_distribution(&distribution.settings);
@@ -180,6 +178,18 @@ impl Checked {
             settings: settings.map_err(|error| of_setting(options, error))?,
             distribution,
         })
+    }
+}
+
+/// What the image will say that it was made from.
+fn origin(options: &Options, servers: Vec<String>) -> Origin {
+    let Revision { commit, timestamp } = timestamp::revision(&options.workspace);
+    let distribution = options.dist.as_ref().unwrap_or(&options.distribution);
+    Origin {
+        distribution: distribution.to_lowercase(),
+        commit,
+        timestamp,
+        servers,
     }
 }
 

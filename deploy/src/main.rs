@@ -1,5 +1,6 @@
 //! The command line of deploy. See the library for what it does.
 
+use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,9 +51,9 @@ struct Arguments {
     /// Where static `bash` and `busybox` are looked for first
     #[arg(long, value_name = "DIR")]
     tools: Option<PathBuf>,
-    /// Size of the reserved space
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_RESERVED_SIZE)]
-    reserved_size: u64,
+    /// Size of the reserved space [default: `FIM_RESERVED_SIZE`, else 4194304]
+    #[arg(long, value_name = "BYTES")]
+    reserved_size: Option<u64>,
     /// Where the image is written
     #[arg(long, value_name = "DIR", default_value = "dist")]
     out: PathBuf,
@@ -80,7 +81,10 @@ fn main() -> ExitCode {
         }
     };
     let dry_run = arguments.dry_run;
-    let options = options(arguments);
+    let options = match options(arguments) {
+        Ok(options) => options,
+        Err(error) => return failed(&error),
+    };
     if dry_run {
         return planned(&options);
     }
@@ -95,10 +99,7 @@ fn main() -> ExitCode {
             println!("{}", built.image.display());
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {}", told(&error));
-            ExitCode::from(FAILED)
-        }
+        Err(error) => failed(&told(&error)),
     }
 }
 
@@ -111,10 +112,7 @@ fn planned(options: &Options) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {}", told(&error));
-            ExitCode::from(FAILED)
-        }
+        Err(error) => failed(&told(&error)),
     }
 }
 
@@ -138,8 +136,22 @@ fn quoted(path: &str) -> String {
     }
 }
 
-fn options(arguments: Arguments) -> Options {
-    Options {
+/// What is asked for: by arguments, and by the variables that a build is told of itself with.
+fn options(arguments: Arguments) -> Result<Options, String> {
+    let reserved_size = match arguments.reserved_size {
+        Some(size) => size,
+        None => match env::var("FIM_RESERVED_SIZE") {
+            Ok(text) => text.parse().map_err(|_| {
+                format!("FIM_RESERVED_SIZE is `{text}`; give a number of bytes, such as 4194304")
+            })?,
+            Err(_) => DEFAULT_RESERVED_SIZE,
+        },
+    };
+    let path = |name| env::var_os(name).map(PathBuf::from);
+    Ok(Options {
+        dist: env::var("FIM_DIST").ok(),
+        tools_json: path("FIM_FILE_TOOLS"),
+        meta_json: path("FIM_FILE_META"),
         source: arguments.source.or(arguments.from),
         sha256: arguments.sha256,
         mirror: arguments.mirror,
@@ -150,11 +162,16 @@ fn options(arguments: Arguments) -> Options {
         name: arguments.name,
         distributions: arguments.distributions,
         tools: arguments.tools,
-        reserved_size: arguments.reserved_size,
+        reserved_size,
         out: arguments.out,
         level: arguments.level,
         ..Options::new(arguments.distribution)
-    }
+    })
+}
+
+fn failed(what: &str) -> ExitCode {
+    eprintln!("error: {what}");
+    ExitCode::from(FAILED)
 }
 
 /// An error and its causes in one line. Errors of other crates may tell their cause themselves.

@@ -37,6 +37,11 @@ const SERVERS: [Server; 1] = [Server {
     licence: "GPL-3.0-or-later",
 }];
 
+/// Whether a tool is a program that serves a root, and no library.
+pub(super) fn serves(name: &str) -> bool {
+    SERVERS.iter().any(|server| server.name == name)
+}
+
 /// SPDX expressions of libraries, by how their names begin. Both allow that whoever gets the library gets its source from
 /// where it came from, which the metadata name.
 const LIBRARIES: [(&str, &str); 2] = [("libfuse", "LGPL-2.1-only"), ("", "LGPL-2.1-or-later")];

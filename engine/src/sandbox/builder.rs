@@ -230,7 +230,7 @@ impl<'a> Builder<'a> {
         match &self.opened_programs {
             Some(directory) => root::show_servers(directory),
             None => tools::unpack(
-                &Apart::Servers.tools(),
+                &Apart::Servers.tools(&self.context.image)?,
                 &self.context.image,
                 self.context.tools_offset,
                 Path::new("/"),
