@@ -361,7 +361,8 @@ fn summary(found: &[Found], parts: &[Part], without: Option<&ToolsError>) -> Str
     let parts = parts
         .iter()
         .map(|part| format!("{} ({})", part.name, part.about.source));
-    let without = without.map(|reason| format!("without fuse-overlayfs, because {reason}"));
+    let without =
+        without.map(|reason| format!("without fuse-overlayfs and unionfs-fuse, because {reason}"));
     let all: Vec<String> = tools.chain(parts).chain(without).collect();
     all.join(", ")
 }
