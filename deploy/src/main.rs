@@ -2,23 +2,32 @@
 
 use std::env;
 use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 use deploy::report::Lines;
-use deploy::{DEFAULT_LEVEL, DEFAULT_RESERVED_SIZE, Options};
+use deploy::{DEFAULT_LEVEL, DEFAULT_RESERVED_SIZE, Options, Upgrade};
 
 /// Exit code of an own error, the same as that of an image.
 const FAILED: u8 = 125;
 
 /// Builds an image: one executable file with a root filesystem, its settings and the program that runs it.
 #[derive(Parser)]
-#[command(name = "deploy")]
+#[command(
+    name = "deploy",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+#[command(disable_help_subcommand = true)]
 struct Arguments {
+    #[command(subcommand)]
+    existing: Option<Existing>,
     /// What to build: a file of deploy/distributions without its extension, such as `blueprint`
-    distribution: String,
+    #[arg(required = true)]
+    distribution: Option<String>,
     /// The directory or file that the image is made from, where the distribution needs one
     source: Option<PathBuf>,
     /// The same as SOURCE
@@ -65,6 +74,30 @@ struct Arguments {
     level: u8,
 }
 
+/// What is done with an image that is there.
+#[derive(Subcommand)]
+enum Existing {
+    /// Says what an image is made of, without running it
+    Inspect {
+        /// The image
+        image: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Gives an image this tree's program and tools; settings and layers stay
+    Upgrade {
+        /// The image
+        image: PathBuf,
+        /// Keep the image as it was, as IMAGE.old
+        #[arg(long)]
+        keep: bool,
+        /// Where static `bash` and `busybox` are looked for first
+        #[arg(long, value_name = "DIR")]
+        tools: Option<PathBuf>,
+    },
+}
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -80,6 +113,9 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    if let Some(existing) = arguments.existing {
+        return with_existing(existing);
+    }
     let dry_run = arguments.dry_run;
     let options = match options(arguments) {
         Ok(options) => options,
@@ -103,6 +139,31 @@ fn main() -> ExitCode {
     }
 }
 
+fn with_existing(existing: Existing) -> ExitCode {
+    let printed = match existing {
+        Existing::Inspect { image, json } => deploy::inspect(&image)
+            .map(|found| match json {
+                true => found.json(),
+                false => found.table(),
+            })
+            .map_err(|error| told(&error)),
+        Existing::Upgrade { image, keep, tools } => {
+            let wanted = Upgrade { image, keep, tools };
+            deploy::upgrade(&wanted, &mut Lines::new())
+                .map(|image| format!("{}\n", image.display()))
+                .map_err(|error| told(&error))
+        }
+    };
+    match printed {
+        Ok(text) => {
+            // A reader that has gone away is no error.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}
+
 /// Prints what would be done.
 fn planned(options: &Options) -> ExitCode {
     match deploy::plan(options) {
@@ -119,7 +180,13 @@ fn planned(options: &Options) -> ExitCode {
 /// What is wrong with the arguments, in one line.
 fn misused(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::MissingRequiredArgument {
-        return "name what to build, such as `blueprint`".to_owned();
+        let existing = env::args()
+            .nth(1)
+            .is_some_and(|word| ["inspect", "upgrade"].contains(&word.as_str()));
+        return match existing {
+            true => "name the image".to_owned(),
+            false => "name what to build, such as `blueprint`".to_owned(),
+        };
     }
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
@@ -165,7 +232,7 @@ fn options(arguments: Arguments) -> Result<Options, String> {
         reserved_size,
         out: arguments.out,
         level: arguments.level,
-        ..Options::new(arguments.distribution)
+        ..Options::new(arguments.distribution.unwrap_or_default())
     })
 }
 

@@ -15,7 +15,8 @@
 //! | 64 | 32 | SHA-256 of the description |
 //! | 96 | 32 | build id: SHA-256 of the unpatched runtime, the tools, and this marker with zeros for the build id |
 //! | 128 | 64 | distribution |
-//! | 192 | 64 | commit of the sources |
+//! | 192 | 48 | commit of the sources |
+//! | 240 | 16 | version of the project |
 //! | 256 | 32 | time of the sources |
 //! | 288 | 96 | names of the programs that can stack a root, separated by spaces |
 //!
@@ -35,7 +36,7 @@ pub const SIZE: usize = 384;
 const BUILD_ID: usize = 96;
 
 /// Where the texts are, in the order of [`Origin`].
-const TEXTS: [std::ops::Range<usize>; 4] = [128..192, 192..256, 256..288, 288..384];
+const TEXTS: [std::ops::Range<usize>; 5] = [128..192, 192..240, 240..256, 256..288, 288..384];
 
 /// Offset of [`IDENT`] in the image.
 pub const IDENT_OFFSET: usize = 8;
@@ -73,6 +74,8 @@ pub struct Origin {
     pub distribution: String,
     /// Commit of the sources.
     pub commit: String,
+    /// Version of the project.
+    pub version: String,
     /// Time of the sources, RFC 3339.
     pub timestamp: String,
     /// Names of the programs that can stack a root.
@@ -119,18 +122,20 @@ pub enum MarkerError {
 }
 
 /// The names of the texts in errors.
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
     "the distribution",
     "the commit",
+    "the version",
     "the time",
     "a program that stacks the root",
 ];
 
 impl Origin {
-    fn texts(&self) -> [String; 4] {
+    fn texts(&self) -> [String; 5] {
         [
             self.distribution.clone(),
             self.commit.clone(),
+            self.version.clone(),
             self.timestamp.clone(),
             self.servers.join(" "),
         ]
@@ -177,8 +182,9 @@ impl Origin {
         Ok(Origin {
             distribution: text(0)?,
             commit: text(1)?,
-            timestamp: text(2)?,
-            servers: text(3)?.split_whitespace().map(str::to_owned).collect(),
+            version: text(2)?,
+            timestamp: text(3)?,
+            servers: text(4)?.split_whitespace().map(str::to_owned).collect(),
         })
     }
 }
@@ -261,16 +267,25 @@ pub fn locate(runtime: &[u8]) -> Result<usize, MarkerError> {
     }
 }
 
+/// Where the first marker of whatever version begins.
+pub fn first(bytes: &[u8]) -> Option<usize> {
+    let mut windows = bytes.windows(MAGIC.len());
+    windows.position(is_marker)
+}
+
+fn is_marker(window: &[u8]) -> bool {
+    window[0] == MAGIC_OF_ANY[0]
+        && window.starts_with(MAGIC_OF_ANY)
+        && window[MAGIC_OF_ANY.len()].is_ascii_digit()
+}
+
 /// The only marker in `bytes`, and where it begins.
 ///
 /// # Errors
 /// When there is none, several, or one of another version.
 pub fn find(bytes: &[u8]) -> Result<(usize, &[u8; SIZE]), MarkerError> {
-    let is_one = |(_, window): &(usize, &[u8])| {
-        window.starts_with(MAGIC_OF_ANY) && window[MAGIC_OF_ANY.len()].is_ascii_digit()
-    };
     let windows = bytes.windows(MAGIC.len()).enumerate();
-    let places: Vec<(usize, &[u8])> = windows.filter(is_one).collect();
+    let places: Vec<(usize, &[u8])> = windows.filter(|(_, window)| is_marker(window)).collect();
     match places[..] {
         [] => Err(MarkerError::Missing),
         [(_, magic)] if magic != MAGIC => {
@@ -309,6 +324,7 @@ pub(crate) mod tests {
         Origin {
             distribution: "blueprint".to_owned(),
             commit: "0123abcd-dirty".to_owned(),
+            version: "1.2.3".to_owned(),
             timestamp: "2026-01-01T00:00:00Z".to_owned(),
             servers: vec!["one".to_owned(), "two".to_owned()],
         }

@@ -15,7 +15,8 @@
 //! | 64–95 | sha256 of the description |
 //! | 96–127 | build id: sha256 of the unpatched program, the tools, and this marker with zeros for the build id |
 //! | 128–191 | distribution, in lower case |
-//! | 192–255 | commit of the sources |
+//! | 192–239 | commit of the sources |
+//! | 240–255 | version of the project, for who looks at the file |
 //! | 256–287 | time of the sources |
 //! | 288–383 | names of the programs that can stack a root, separated by spaces |
 //!
@@ -100,7 +101,7 @@ pub fn origin() -> &'static Origin {
         let servers = text(&bytes[288..384]).unwrap_or_default();
         Origin {
             distribution: word(128..192, "none"),
-            commit: word(192..256, "unknown"),
+            commit: word(192..240, "unknown"),
             timestamp: word(256..288, "0"),
             servers: servers.split_whitespace().map(str::to_owned).collect(),
         }

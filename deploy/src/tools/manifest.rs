@@ -109,6 +109,12 @@ pub fn description(tools: &ToolsJson, metadata: &[u8]) -> Vec<u8> {
     [&json(tools), &b"\0"[..], metadata].concat()
 }
 
+/// Both texts of a description; `None` when it is none.
+pub(crate) fn texts(description: &[u8]) -> Option<(&[u8], &[u8])> {
+    let middle = description.iter().position(|byte| *byte == 0)?;
+    Some((&description[..middle], &description[middle + 1..]))
+}
+
 /// `tools.json` out of its text; in words, why it is none.
 pub(crate) fn parse(text: &[u8]) -> Result<ToolsJson, String> {
     serde_json::from_slice(text).map_err(|error| error.to_string())
