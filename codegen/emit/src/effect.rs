@@ -114,6 +114,7 @@ fn stacker(stacker: Stacker) -> TokenStream {
     let stacker = match stacker {
         Stacker::Kernel => quote!(Kernel),
         Stacker::FuseOverlayfs => quote!(FuseOverlayfs),
+        Stacker::UnionfsFuse => quote!(UnionfsFuse),
     };
     quote!(::flatimage_reserved::Stacker::#stacker)
 }

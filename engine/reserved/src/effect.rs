@@ -167,6 +167,8 @@ pub enum Stacker {
     Kernel,
     /// The program of that name, over FUSE.
     FuseOverlayfs,
+    /// The program of that name, over FUSE.
+    UnionfsFuse,
 }
 
 /// A condition on the host, the request or the value.
@@ -209,7 +211,7 @@ impl Access {
 
 impl Stacker {
     /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 2] = [Self::Kernel, Self::FuseOverlayfs];
+    pub const ALL: [Self; 3] = [Self::Kernel, Self::FuseOverlayfs, Self::UnionfsFuse];
 
     /// The name in a declaration.
     #[must_use]
@@ -217,6 +219,7 @@ impl Stacker {
         match self {
             Self::Kernel => "kernel",
             Self::FuseOverlayfs => "fuse-overlayfs",
+            Self::UnionfsFuse => "unionfs-fuse",
         }
     }
 
@@ -232,6 +235,7 @@ impl Stacker {
         match self {
             Self::Kernel => None,
             Self::FuseOverlayfs => Some("fuse-overlayfs"),
+            Self::UnionfsFuse => Some("unionfs"),
         }
     }
 }

@@ -9,11 +9,12 @@ use flatimage_reserved::{RegionDecl, StoreError, Value, VariableError, variable}
 use super::{Session, warn};
 use crate::data::{self, DataError};
 use crate::image::{external_layers, with_entries};
+use crate::marker;
 use crate::plan::{self, IdMap, LayerSource, Plan, PlanError, Request, Upper};
 use crate::private;
 use crate::relocate;
 use crate::sandbox::{self, Context, Explicit, Failure, Limits, plain};
-use crate::tools::{self, Apart};
+use crate::tools::Apart;
 use crate::trace::trace;
 
 impl From<DataError> for Failure {
@@ -164,7 +165,7 @@ impl Session {
         let request = Request {
             tools,
             program,
-            programs: tools::server_names(),
+            programs: marker::origin().servers.clone(),
             image: self.image.clone(),
             private: private::directories(|name| self.host.variable(name)),
             data,

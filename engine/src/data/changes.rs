@@ -38,7 +38,7 @@ const COMMITTED: &str = "root.committed";
 
 /// Everything that an image makes in its data directory, in the order in which it is removed once the changes are set
 /// aside. The file with the locks comes last: until then no start gets in.
-const OURS: [&str; 10] = [
+const OURS: [&str; 13] = [
     COMMITTED,
     ROOT,
     "work",
@@ -48,6 +48,9 @@ const OURS: [&str; 10] = [
     UNFINISHED,
     ids::NAME,
     marks::NAME,
+    marks::UNFINISHED,
+    marks::UNIONFS_MARKS[0],
+    marks::UNIONFS_MARKS[1],
     INSTANCES,
 ];
 

@@ -31,7 +31,7 @@ mod error;
 pub mod ids;
 pub mod instances;
 mod location;
-mod marks;
+pub mod marks;
 mod remove;
 
 pub use error::DataError;

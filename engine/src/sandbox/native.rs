@@ -179,7 +179,7 @@ impl Native {
         // The working directory names the new filesystem without a path of the image in it.
         nix::unistd::fchdir(&mount)?;
         tools::unpack(
-            &tools::table(),
+            &tools::table(&self.image)?,
             &self.image,
             self.tools_offset,
             Path::new("."),

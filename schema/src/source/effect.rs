@@ -204,6 +204,8 @@ pub enum Stacker {
     Kernel,
     /// The program of that name, over FUSE.
     FuseOverlayfs,
+    /// The program of that name, over FUSE.
+    UnionfsFuse,
 }
 
 /// Programs in the container can ask for programs of the host to be run. Those that are are admitted by other effects.
