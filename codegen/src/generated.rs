@@ -34,6 +34,7 @@ pub fn generated() -> Vec<Generated> {
         ("book/src/reference/permissions.md", pages::permissions()),
         ("book/src/reference/regions.md", pages::regions()),
         ("book/src/reference/remote.md", pages::remote()),
+        ("book/src/reference/variables.md", pages::variables()),
         ("schema/index.schema.json", schema::index()),
         ("schema/recipe.schema.json", schema::recipe()),
     ];

@@ -87,7 +87,7 @@ pub struct Host {
 }
 
 /// Where programs are looked for when the caller has no `PATH`.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 impl Host {
     /// What the caller's `PATH` has under a name, without links.

@@ -12,6 +12,7 @@ mod layout;
 mod package_manager;
 mod region;
 mod typed;
+mod variable;
 
 use flatimage_schema::Model;
 use proc_macro2::TokenStream;
@@ -26,6 +27,7 @@ pub fn expand(model: &Model) -> TokenStream {
     let actions = action::emit(model);
     let filter = filter::emit(model);
     let package_managers = package_manager::emit(model);
+    let variables = variable::emit(model);
     quote! {
         #layout
         #regions
@@ -33,6 +35,7 @@ pub fn expand(model: &Model) -> TokenStream {
         #actions
         #filter
         #package_managers
+        #variables
     }
 }
 

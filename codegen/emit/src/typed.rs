@@ -85,7 +85,8 @@ fn set(name: &Ident, summary: &str, bits: &[Bit]) -> TokenStream {
     }
 }
 
-fn choice(name: &Ident, summary: &str, names: &[&Name]) -> TokenStream {
+/// An enum of names.
+pub fn choice(name: &Ident, summary: &str, names: &[&Name]) -> TokenStream {
     let variants: Vec<Ident> = names
         .iter()
         .map(|name| format_ident!("{}", name.camel()))

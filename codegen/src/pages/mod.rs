@@ -6,12 +6,14 @@ mod filter;
 mod permissions;
 mod regions;
 mod remote;
+mod variables;
 
 pub use commands::commands;
 pub use filter::filter;
 pub use permissions::permissions;
 pub use regions::regions;
 pub use remote::remote;
+pub use variables::variables;
 
 /// A page: what writes it, its title, its introduction, its body.
 fn page(title: &str, introduction: &str, body: &str) -> String {

@@ -46,5 +46,5 @@ pub use package_manager::PackageManagerDecl;
 pub use space::{Copies, SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};
 pub use store::{Check, ImageFile, Locked, Medium, Opened, Source, Store, StoreError};
 pub use value::{FieldValue, Record, Value};
-pub use variable::VariableError;
+pub use variable::{VariableDecl, VariableError};
 pub use verb::{Outcome, Verb, VerbError};

@@ -1,8 +1,10 @@
-//! Variables of the host that count instead of a stored value, for one start.
+//! Variables of the host that say something of one start.
 //!
-//! What stands in one is what would be typed after `set`, or `on` and `off` of a flag, which may be `1` and `0` too.
+//! Some count instead of a stored value: what stands in one is what would be typed after `set`, or `on` and `off` of a flag,
+//! which may be `1` and `0` too. Others belong to no region and hold one of the words that are declared for them.
 
 use crate::decl::{Encoding, RegionDecl};
+use crate::nearest::hint;
 use crate::value::Value;
 use crate::verb::{self, Verb, VerbError};
 use crate::wire::{self, EncodeError};
@@ -23,12 +25,56 @@ pub enum Reason {
     /// No word of a flag.
     #[error("`{0}` is neither on nor off; give `1` or `0`, or leave it unset")]
     NoFlag(String),
+    /// No word of a variable that has some to choose from.
+    #[error("`{text}` is unknown; {hint}")]
+    NoChoice {
+        /// What stands in it.
+        text: String,
+        /// What could.
+        hint: String,
+    },
     /// What the verb `set` would refuse too.
     #[error(transparent)]
     Refused(#[from] VerbError),
     /// What could not be stored either.
     #[error(transparent)]
     Encoded(#[from] EncodeError),
+}
+
+/// A variable that belongs to no region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VariableDecl {
+    /// Its name.
+    pub name: &'static str,
+    /// One line: what it says.
+    pub summary: &'static str,
+    /// What the book says.
+    pub docs: &'static str,
+    /// What can stand in it, each with one line; the first counts where it is unset or empty.
+    pub choices: &'static [(&'static str, &'static str)],
+}
+
+impl VariableDecl {
+    /// What the caller chose; `variable` looks one up, `named` makes a type of a word.
+    ///
+    /// # Errors
+    /// A text that is none of the choices.
+    pub fn read<T>(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+        named: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, VariableError> {
+        let given = variable(self.name).filter(|text| !text.is_empty());
+        let default = self.choices.first().map_or("", |(name, _)| name);
+        let text = given.as_deref().unwrap_or(default);
+        named(text).ok_or_else(|| VariableError {
+            variable: self.name,
+            reason: Reason::NoChoice {
+                text: text.to_owned(),
+                hint: hint(text, self.choices.iter().map(|(name, _)| *name)),
+            },
+        })
+    }
 }
 
 /// The value that the variable of the region `decl` asks for; `None` when the region has none, or it is unset or empty.
@@ -93,6 +139,23 @@ mod tests {
             let error = flag(text).expect_err("no word of a flag").to_string();
             let expected = format!("the variable FIM_X: `{text}` is neither on nor off;");
             assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_choice_is_a_word_or_the_first_and_a_mistake_is_named() {
+        use crate::declared::Sandbox;
+        let chosen = |text: Option<&str>| Sandbox::chosen(|_| text.map(str::to_owned));
+        assert_eq!(chosen(None), Ok(Sandbox::Required));
+        assert_eq!(chosen(Some("")), Ok(Sandbox::Required));
+        assert_eq!(chosen(Some("best-effort")), Ok(Sandbox::BestEffort));
+        for (text, hint) in [
+            ("best-efort", "did you mean `best-effort`?"),
+            ("1", "known: `required`, `best-effort`"),
+        ] {
+            let error = chosen(Some(text)).expect_err("no word of it").to_string();
+            let expected = format!("the variable FIM_SANDBOX: `{text}` is unknown; {hint}");
+            assert_eq!(error, expected);
         }
     }
 

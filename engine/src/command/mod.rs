@@ -19,7 +19,7 @@ use crate::marker::{self, Placement};
 use crate::portal;
 use crate::release;
 use crate::relocate::{self, Running};
-use crate::sandbox::{Failure, OURS, plain};
+use crate::sandbox::{Failure, OURS, boxed, lent, plain};
 use crate::tools;
 use crate::trace::trace;
 
@@ -43,6 +43,9 @@ const PREFIX: &[u8] = b"fim-";
 
 /// Runs the program: does what the command line says and answers the exit code.
 pub fn main() -> ExitCode {
+    if let Some(code) = lent::answer().or_else(boxed::answer) {
+        return ExitCode::from(code);
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let done = match portal::asker() {
         Some(name) => portal::ask(&name, arguments),

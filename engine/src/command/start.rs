@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use flatimage_reserved::declared::{self, Config};
+use flatimage_reserved::declared::{self, Config, Sandbox};
 use flatimage_reserved::{RegionDecl, StoreError, Value, VariableError, variable};
 
 use super::{Session, warn};
@@ -59,12 +59,15 @@ impl Session {
     /// The plan of a start of `command`, or of the boot command when it is empty.
     pub(super) fn planned(&self, command: Vec<OsString>) -> Result<Plan, Failure> {
         let settings = self.settings()?;
+        let sandboxed = Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
         let command = match command.as_slice() {
             [] => boot_command(&settings.config, &[]),
             _ => command,
         };
         let data = self.data_path();
-        self.plan_of(&settings, Upper::Directory(data), command, false)
+        let upper = Upper::Directory(data.clone());
+        let plan = self.plan_of(&settings, upper, command, false)?;
+        sandbox::examine(&plan, sandboxed, (&self.image.path, &data))
     }
 
     fn start_with(
@@ -77,6 +80,7 @@ impl Session {
             blocks: self.bytes("FIM_BLOCK_CACHE")?,
             unpacked: self.bytes("FIM_CACHE_SIZE")?,
         };
+        let sandboxed = Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
         self.integrate(&settings.config);
         let map = IdMap::of(&settings.values, &self.host)?;
         let (data, upper) = self.open_data(&map)?;
@@ -92,6 +96,8 @@ impl Session {
         let context = Context {
             host: &self.host,
             image: self.file()?,
+            image_path: &self.image.path,
+            sandbox: sandboxed,
             tools_offset: self.placement.tools_offset,
             servers: &|| self.apart(Apart::Servers),
             data: data.as_ref(),

@@ -38,10 +38,11 @@ const COMMITTED: &str = "root.committed";
 
 /// Everything that an image makes in its data directory, in the order in which it is removed once the changes are set
 /// aside. The file with the locks comes last: until then no start gets in.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     COMMITTED,
     ROOT,
     "work",
+    COPIES,
     LAYERS,
     RECIPES,
     DOWNLOADS,
@@ -59,6 +60,9 @@ pub const INSTANCES: &str = "instances";
 
 /// Layers that are stacked on those of the image.
 pub const LAYERS: &str = "layers";
+
+/// Plain copies of layers, see [`crate::unpack::copy`].
+pub const COPIES: &str = "copies";
 
 /// Recipes that were fetched, by distribution.
 pub const RECIPES: &str = "recipes";

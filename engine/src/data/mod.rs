@@ -4,6 +4,7 @@
 //! <data>/root     changed files, the upper directory of the overlay
 //! <data>/root.committed   changes that are in a layer by now and wait to be removed, see [`changes`]
 //! <data>/work     what overlayfs needs beside it
+//! <data>/copies  plain copies of layers, for hosts on which nothing can be stacked
 //! <data>/layers   layers that are stacked on the embedded ones
 //! <data>/recipes  recipes that were fetched
 //! <data>/downloads   files that are being fetched, or were in part
@@ -36,6 +37,7 @@ mod remove;
 
 pub use error::DataError;
 pub use location::{Location, Origin, locate};
+pub use remove::remove;
 
 /// A data directory that may be used.
 #[derive(Debug)]

@@ -16,7 +16,9 @@ use super::own;
 use super::person::{Person, ROOT_HOME};
 use super::portal::{self, Admitted};
 use super::skeleton::Skeleton;
-use super::{Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Stack, Step, Upper, Way};
+use super::{
+    Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Rung, Stack, Step, Upper, Way,
+};
 use crate::host::{Host, Kind};
 use crate::image::Image;
 use crate::tools::Tools;
@@ -94,6 +96,7 @@ pub fn build(
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
     Ok(Plan {
+        rung: Rung::default(),
         namespaces: NAMESPACES
             .into_iter()
             .filter(|namespace| !effects.shared.contains_key(namespace))

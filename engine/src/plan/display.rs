@@ -5,11 +5,12 @@ use std::path::Path;
 
 use flatimage_reserved::effect::Missing;
 
-use super::{Action, Exec, Extent, IdMap, Named, Plan, RootAction, Step, Upper, Way};
+use super::{Action, Exec, Extent, IdMap, Maker, Named, Plan, RootAction, Rung, Step, Upper, Way};
 use crate::host::Stream;
 
 impl Display for Plan {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(to, "{}", self.rung)?;
         writeln!(to, "namespaces {}", self.namespaces.join(" "))?;
         let identity = &self.identity;
         writeln!(
@@ -43,6 +44,34 @@ impl Display for Plan {
             writeln!(to, "admitted   {listed}")?;
         }
         write!(to, "{}", self.exec)
+    }
+}
+
+impl Display for Rung {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match &self.maker {
+            Maker::Native => write!(to, "sandbox    native")?,
+            Maker::Bwrap(program) => write!(
+                to,
+                "sandbox    in namespaces that {} makes, all else as natively",
+                program.display()
+            )?,
+            Maker::Arguments(program) => {
+                write!(
+                    to,
+                    "sandbox    made by {} from arguments",
+                    program.display()
+                )?;
+            }
+            Maker::Nobody => write!(to, "sandbox    none, and no start")?,
+        }
+        if let Some(reason) = &self.reason {
+            write!(to, "; {reason}")?;
+        }
+        let lacks = self.lacks.iter();
+        lacks
+            .into_iter()
+            .try_for_each(|lack| write!(to, "\nlacks      {}", lack.words()))
     }
 }
 
@@ -133,6 +162,9 @@ impl Display for RootAction {
                 instead
                     .into_iter()
                     .try_for_each(|reason| write!(to, "; {reason}"))
+            }
+            RootAction::Copy { directory } => {
+                write!(to, "copy       {} with all changes", directory.display())
             }
             RootAction::Fold => write!(to, "fold       names are found in any case"),
         }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::host::Stream;
 
 mod accounts;
+mod arguments;
 mod base;
 mod build;
 mod bus;
@@ -27,23 +28,28 @@ mod machine;
 mod own;
 mod person;
 mod portal;
+mod rung;
 mod skeleton;
 mod stack;
 #[cfg(test)]
 mod tests;
 
 pub use accounts::with_account;
+pub use arguments::{Argument, Around, arguments};
 pub use build::{Request, build};
 pub use bus::Bus;
 pub use error::PlanError;
 pub use filter::{Filter, Named};
 pub use ids::{Extent, IdMap, ROOT_RANGE};
 pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
+pub use rung::{Lack, Maker, Rung};
 pub use stack::Stack;
 
 /// Everything that a start does, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
+    /// Who makes the sandbox, and what of it the host does not give.
+    pub rung: Rung,
     /// Namespaces that are new for the container, by their name in `/proc/self/ns`.
     pub namespaces: Vec<&'static str>,
     /// Who the program is.
@@ -145,6 +151,11 @@ pub enum RootAction {
         upper: Upper,
         /// Who does it.
         stack: Stack,
+    },
+    /// Copies what all layers show together into a directory, which is the root then.
+    Copy {
+        /// The directory, in the data directory.
+        directory: PathBuf,
     },
     /// Shows the root over FUSE so that names are found in any case.
     Fold,

@@ -20,6 +20,7 @@ use nix::sys::stat::{Mode, umask};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::kernel::RootKernel;
+use super::lent::Lent;
 use super::skeleton::Places;
 use super::stacking::{self, Stacking};
 use super::{Context, die_with_parent, folding, identity, place, refusal, root, signals};
@@ -56,6 +57,10 @@ pub struct Builder<'a> {
     umask: Mode,
     /// Whether the container has a terminal of its own.
     own_terminal: bool,
+    /// The namespaces, if somebody lent them.
+    lent: Option<Lent>,
+    /// What the host said when it refused the namespaces or the capabilities in them.
+    refused: Option<i32>,
     /// Whether what fails now is the stacking, which somebody else may be able to do.
     stacking: bool,
 }
@@ -70,12 +75,13 @@ pub struct Unpacked {
 }
 
 impl<'a> Builder<'a> {
-    /// For the process that was just forked into a new user and mount namespace.
+    /// For a process that was just forked into a new user and mount namespace, or that can enter `lent` ones.
     pub fn new(
         context: &'a Context<'a>,
         supervisor: Channel,
         server: Option<Channel>,
         unpacked: Unpacked,
+        lent: Option<Lent>,
     ) -> Builder<'a> {
         Builder {
             context,
@@ -93,6 +99,8 @@ impl<'a> Builder<'a> {
             layers: 0,
             umask: Mode::empty(),
             own_terminal: false,
+            lent,
+            refused: None,
             stacking: false,
         }
     }
@@ -101,15 +109,27 @@ impl<'a> Builder<'a> {
     pub fn report(&self, failure: Failure) {
         let Failure { code, text } = failure;
         // Nobody is left to tell when the supervisor is gone.
-        let _ = self.supervisor.send(&match self.stacking {
-            true => Message::Unstacked { text },
-            false => Message::Failed { code, text },
+        let _ = self.supervisor.send(&match (self.stacking, self.refused) {
+            (true, _) => Message::Unstacked { text },
+            (false, Some(errno)) => Message::Refused { errno },
+            (false, None) => Message::Failed { code, text },
         });
     }
 
+    /// Notes what says that there is no user namespace of any use here.
+    fn is_refused(&mut self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            self.refused = error.raw_os_error();
+        }
+        error
+    }
+
     /// Lets go of everything that was needed to build.
-    pub fn done(self) {
+    ///
+    /// Answers the user namespace for the program, if somebody lent it.
+    pub fn done(self) -> Option<OwnedFd> {
         umask(self.umask);
+        self.lent.map(|lent| lent.nested)
     }
 
     /// Everything that only the caller may open is opened before the ids change.
@@ -283,8 +303,12 @@ impl RootKernel for Builder<'_> {
         self.own_terminal = !plan.exec.terminal.is_empty();
         self.umask = umask(Mode::from_bits_truncate(0o022));
         match plan.identity.map {
-            IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid)
-                .attempting(|| "map the caller's ids into a user namespace".into())?,
+            IdMap::Single { uid, gid } => match &self.lent {
+                Some(lent) => lent.enter().attempting(|| "enter what bwrap made".into())?,
+                None => identity::map_outer_single(uid, gid)
+                    .map_err(|error| self.is_refused(error))
+                    .attempting(|| "map the caller's ids into a user namespace".into())?,
+            },
             _ => match self.supervisor.receive() {
                 Ok(Some(Message::Mapped)) => {}
                 _ => return Err(Failure::ours("the supervisor is gone")),
@@ -295,6 +319,9 @@ impl RootKernel for Builder<'_> {
             identity::become_outer_root()
                 .attempting(|| "become root of the user namespace".into())?;
         }
+        root::separate_mounts()
+            .map_err(|error| self.is_refused(error.into()))
+            .attempting(|| "make the mounts private".into())?;
         root::enter_stage()?;
         trace(|| "stage entered".into());
         Ok(())
@@ -316,6 +343,7 @@ impl RootKernel for Builder<'_> {
                 links,
             } => self.create_skeleton(Places::new(directories, files, links)),
             RootAction::Overlay { upper, stack } => self.overlay(upper, stack),
+            RootAction::Copy { .. } => Err(Failure::ours("a copy is not built")),
             RootAction::Fold => self.fold(),
         }
     }

@@ -16,6 +16,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::Pid;
 
+use crate::plan::Lack;
 use crate::sys::receive_with_descriptors;
 
 /// The longest message in bytes; a longer text is cut.
@@ -39,6 +40,20 @@ pub enum Message {
         /// The processes that the builder started and the root needs.
         servers: Vec<OwnedFd>,
     },
+    /// From what [lends](super::lent) namespaces.
+    Lent {
+        /// The user namespace that owns the mounts.
+        user: OwnedFd,
+        /// The mount namespace.
+        mounts: OwnedFd,
+        /// The user namespace of the program.
+        nested: OwnedFd,
+    },
+    /// From the builder: the host refuses the namespaces, or the capabilities in them.
+    Refused {
+        /// Number of the error.
+        errno: i32,
+    },
     /// From the builder: whoever was to stack the layers cannot.
     Unstacked {
         /// Why not.
@@ -46,6 +61,8 @@ pub enum Message {
     },
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
+    /// From the container: the host does not give it everything.
+    Lacking(Lack),
     /// To the container: the instance is known to others, and its program may begin.
     Registered,
     /// From the container: the program is about to run.
@@ -129,6 +146,15 @@ impl Channel {
                 let fds = [user, mounts].into_iter().chain(servers);
                 self.send_bytes(b"R", &fds.map(AsFd::as_fd).collect::<Vec<_>>())
             }
+            Message::Lent {
+                user,
+                mounts,
+                nested,
+            } => self.send_bytes(b"L", &[user.as_fd(), mounts.as_fd(), nested.as_fd()]),
+            Message::Refused { errno } => {
+                let errno = errno.to_le_bytes();
+                self.send_bytes(&[b"X", &errno[..]].concat(), &[])
+            }
             Message::Unstacked { text } => {
                 let text = &text.as_bytes()[..text.len().min(LONGEST - 1)];
                 self.send_bytes(&[b"U", text].concat(), &[])
@@ -137,6 +163,14 @@ impl Channel {
                 let pid = pid.as_raw().to_le_bytes();
                 self.send_bytes(&[b"S", &pid[..]].concat(), &[])
             }
+            Message::Lacking(lack) => self.send_bytes(
+                match lack {
+                    Lack::Processes => b"Hp",
+                    // No others are found by the container.
+                    _ => b"Hh",
+                },
+                &[],
+            ),
             Message::Registered => self.send_bytes(b"N", &[]),
             Message::Running => self.send_bytes(b"B", &[]),
             Message::Portal(fd) => self.send_bytes(b"P", &[fd.as_fd()]),
@@ -171,7 +205,13 @@ impl Channel {
     /// As recvmsg(2); `InvalidData` for a message that is none of ours.
     pub fn receive(&self) -> io::Result<Option<Message>> {
         let mut bytes = [0; LONGEST];
-        let (length, fds) = receive_with_descriptors(self.0.as_fd(), &mut bytes)?;
+        let mut receive = || receive_with_descriptors(self.0.as_fd(), &mut bytes);
+        let (length, fds) = match receive() {
+            // The other end was closed before it had read everything. What it said is told after that (`unix_release_sock` in
+            // net/unix/af_unix.c, `__skb_try_recv_datagram` in net/core/datagram.c).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => receive()?,
+            received => received?,
+        };
         let mut fds = fds.into_iter();
         Ok(Some(match (&bytes[..length], fds.next(), fds.next()) {
             ([], _, _) => return Ok(None),
@@ -183,13 +223,23 @@ impl Channel {
                 mounts,
                 servers: fds.collect(),
             },
+            (b"L", Some(user), Some(mounts)) => match fds.next() {
+                Some(nested) => Message::Lent {
+                    user,
+                    mounts,
+                    nested,
+                },
+                None => return Err(io::ErrorKind::InvalidData.into()),
+            },
+            ([b'X', errno @ ..], _, _) => Message::Refused {
+                errno: number(errno)?,
+            },
             ([b'U', text @ ..], _, _) => Message::Unstacked {
                 text: String::from_utf8_lossy(text).into_owned(),
             },
-            ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(i32::from_le_bytes(
-                pid.try_into()
-                    .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
-            ))),
+            ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(number(pid)?)),
+            (b"Hp", _, _) => Message::Lacking(Lack::Processes),
+            (b"Hh", _, _) => Message::Lacking(Lack::HostName),
             (b"N", _, _) => Message::Registered,
             (b"B", _, _) => Message::Running,
             (b"P", Some(fd), _) => Message::Portal(fd),
@@ -229,6 +279,13 @@ impl Channel {
         poll(&mut waited, PollTimeout::ZERO)?;
         Ok(!waited[0].any().unwrap_or(true))
     }
+}
+
+fn number(bytes: &[u8]) -> io::Result<i32> {
+    let bytes = bytes.try_into();
+    bytes
+        .map(i32::from_le_bytes)
+        .map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// Sends one packet with descriptors. Never raises `SIGPIPE`.
@@ -310,6 +367,17 @@ mod tests {
             panic!("no failure")
         };
         assert_eq!(text, "no `x`");
+        assert!(other.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn the_last_words_of_who_did_not_listen_are_heard() {
+        let (one, other) = Channel::pair().unwrap();
+        other.send(&Message::Registered).unwrap();
+        one.send(&Message::Ended { code: 7 }).unwrap();
+        drop(one);
+        let last = other.receive().unwrap();
+        assert!(matches!(last, Some(Message::Ended { code: 7 })), "{last:?}");
         assert!(other.receive().unwrap().is_none());
     }
 }

@@ -7,10 +7,10 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, pipe2, setgroups, setresgid, setresuid};
@@ -106,6 +106,14 @@ pub fn enter_inner(identity: &Identity) -> io::Result<()> {
             unshare_with_maps(&uids, &gids)
         }
     }
+}
+
+/// Enters an inner namespace that is there already, with every capability in it.
+///
+/// # Errors
+/// As setns(2).
+pub fn enter_lent(nested: &OwnedFd) -> io::Result<()> {
+    Ok(setns(nested, CloneFlags::CLONE_NEWUSER)?)
 }
 
 /// Enters a user namespace in which the ids are what they are outside, for the right to have a mount namespace of one's own.

@@ -7,7 +7,8 @@
 //! both are done.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
@@ -19,6 +20,18 @@ use super::shared::SharedRoot;
 use super::{die_with_parent, kernel, refusal};
 use crate::plan::Plan;
 use crate::sys::{Fork, fork, fork_sibling};
+
+/// What an instance is started with, beside its plan and root.
+pub struct Given<'a> {
+    /// The image file.
+    pub image: &'a File,
+    /// Its path.
+    pub image_path: &'a Path,
+    /// Where in it the tools begin.
+    pub tools_offset: u64,
+    /// The user namespace of the program, if somebody [lent](super::lent) it.
+    pub nested: Option<OwnedFd>,
+}
 
 /// Who enters a root, and the way to the instance.
 #[derive(Debug)]
@@ -38,36 +51,35 @@ pub fn can_be_builder(plan: &Plan) -> bool {
     plan.identity.map.is_single() && plan.namespaces.contains(&"pid")
 }
 
-/// Has a new process enter `root`. `image` is the image file, in which the tools begin at `tools_offset`.
+/// Has a new process enter `root`.
 ///
 /// # Errors
 /// When there can be no further process.
-pub fn enter(plan: &Plan, root: &SharedRoot, image: (&File, u64)) -> Result<Entering, Failure> {
+pub fn enter(plan: &Plan, root: &SharedRoot, given: Given<'_>) -> Result<Entering, Failure> {
     let (ours, theirs) = Channel::pair().attempting(|| "make a pair of sockets".into())?;
     match fork().attempting(|| "start a process".into())? {
         Fork::Parent(pid) => Ok(Entering { pid, channel: ours }),
         Fork::Child => {
             // The supervisor alone may have its end: that it is closed is how the instance knows that the supervisor is gone.
             drop(ours);
-            begin(plan, join(root), theirs, image)
+            begin(plan, join(root), theirs, given)
         }
     }
 }
 
 /// In a process that has `joined` the root's namespaces, with nothing open that the instance must not have: forks the first
 /// process of the instance, and tells at `channel` that it is there or why it is not.
-pub fn begin(
-    plan: &Plan,
-    joined: Result<(), Failure>,
-    channel: Channel,
-    (image, tools_offset): (&File, u64),
-) -> ! {
+pub fn begin(plan: &Plan, joined: Result<(), Failure>, channel: Channel, given: Given<'_>) -> ! {
+    let image = given.image.try_clone();
     let begun = joined
-        .and_then(|()| image.try_clone().attempting(|| "open the image".into()))
-        .and_then(|image| unshare_and_fork(plan).map(|side| (side, image)));
+        .and_then(|()| image.attempting(|| "open the image".into()))
+        .and_then(|image| unshare_and_fork(plan, given.image_path).map(|side| (side, image)));
     let code = match begun {
         Ok((Fork::Parent(first), _)) => u8::from(channel.send(&Message::Started(first)).is_err()),
-        Ok((Fork::Child, image)) => inside(plan, channel, image, tools_offset),
+        Ok((Fork::Child, image)) => {
+            let native = Native::new(channel, image, given.tools_offset, given.nested);
+            inside(plan, native)
+        }
         Err(Failure { code, text }) => {
             u8::from(channel.send(&Message::Failed { code, text }).is_err())
         }
@@ -84,8 +96,8 @@ fn join(root: &SharedRoot) -> Result<(), Failure> {
         .attempting(|| "enter the container's root".into())
 }
 
-fn unshare_and_fork(plan: &Plan) -> Result<Fork, Failure> {
-    unshare(own(plan)).map_err(|error| refusal::explain(&error.into()))?;
+fn unshare_and_fork(plan: &Plan, image: &Path) -> Result<Fork, Failure> {
+    unshare(own(plan)).map_err(|error| refusal::explain(&error.into(), image))?;
     fork_sibling().attempting(|| "start a process".into())
 }
 
@@ -106,8 +118,7 @@ fn own(plan: &Plan) -> CloneFlags {
         })
 }
 
-fn inside(plan: &Plan, channel: Channel, image: File, tools_offset: u64) -> u8 {
-    let mut native = Native::new(channel, image, tools_offset);
+fn inside(plan: &Plan, mut native: Native) -> u8 {
     let result = kernel::run(plan, &mut native);
     let code = result
         .as_ref()

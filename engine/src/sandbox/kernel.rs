@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use flatimage_reserved::effect::Stacker;
 
-    use crate::plan::{Action, IdMap, Stack, Upper};
+    use crate::plan::{Action, IdMap, Rung, Stack, Upper};
 
     /// Writes down what it is asked, and fails at one call.
     struct Recorder {
@@ -132,6 +132,7 @@ mod tests {
             cause: "default".into(),
         };
         Plan {
+            rung: Rung::default(),
             namespaces: vec!["user"],
             identity: Identity {
                 uid: 1,

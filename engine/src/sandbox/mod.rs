@@ -5,17 +5,21 @@
 //! [instance]; it hands on signals and answers the exit code. The mounts live in namespaces that only supervisors
 //! and instances hold, and an instance ends with its supervisor: whatever is killed, nothing is left.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use flatimage_reserved::declared::Sandbox;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 use crate::data;
 use crate::host::Host;
-use crate::plan::Plan;
+use crate::plan::{Lack, Plan};
 
 mod asked;
+pub(crate) mod boxed;
 mod builder;
 pub(crate) mod channel;
 mod descendants;
@@ -27,6 +31,8 @@ pub(crate) mod identity;
 pub(crate) mod init;
 mod instance;
 mod kernel;
+mod ladder;
+pub(crate) mod lent;
 mod native;
 pub(crate) mod peer;
 mod place;
@@ -46,9 +52,11 @@ pub(crate) use detach::{fall_silent, let_go};
 use failure::Attempt;
 pub use failure::{Failure, OURS, plain};
 pub use guest::{Visit, visit};
-use instance::Entering;
+use instance::{Entering, Given};
 pub use kernel::{Kernel, RootKernel, build, run};
+pub use ladder::examine;
 pub use shared::Explicit;
+use shared::Obtained;
 
 /// Limits in bytes; `None` for what is usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +73,10 @@ pub struct Context<'a> {
     pub host: &'a Host,
     /// The image file.
     pub image: File,
+    /// Its path.
+    pub image_path: &'a Path,
+    /// What is done where the host refuses a part of the sandbox.
+    pub sandbox: Sandbox,
     /// Where in it the tools begin.
     pub tools_offset: u64,
     /// Unpacks the programs that serve a root, if they are not yet; `None` where there is no directory to keep them in.
@@ -85,6 +97,30 @@ pub struct Context<'a> {
 /// When the container cannot be built or the program not be started.
 pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
     let mut obtained = shared::obtain(plan, &context)?;
+    let lower = obtained.plan.take();
+    let mut plan = lower.map_or(Cow::Borrowed(plan), |lower| Cow::Owned(*lower));
+    loop {
+        plan = match run_in(&plan, &mut obtained, &context)? {
+            Outcome::Ended(code) => return Ok(code),
+            Outcome::Lacking(lack, failure) => {
+                let lower = ladder::without(&plan, lack, failure, &context)?;
+                obtained.nested = ladder::nest_again(&lower, &obtained)?;
+                Cow::Owned(lower)
+            }
+        };
+    }
+}
+
+/// What came of an instance.
+enum Outcome {
+    /// Its program has ended with this code.
+    Ended(u8),
+    /// It did not begin, because the host does not give it everything.
+    Lacking(Lack, Failure),
+}
+
+/// Runs an instance in the root that was obtained.
+fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result<Outcome, Failure> {
     // Before the fork: the end of a child that ends at once must not be missed.
     let signals =
         signals::block(!plan.exec.terminal.is_empty()).attempting(|| "block signals".into())?;
@@ -95,11 +131,17 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
             Some(descendants::children())
         }
     };
-    let Entering { pid, channel } = match obtained.entering.take() {
-        Some(entering) => entering,
-        None => {
-            let image = (&context.image, context.tools_offset);
-            instance::enter(plan, &obtained.root, image)?
+    let Entering { pid, channel } = match (plan.copy(), obtained.entering.take()) {
+        (Some(copy), _) => boxed::enter(plan, copy, context)?,
+        (None, Some(entering)) => entering,
+        (None, None) => {
+            let given = Given {
+                image: &context.image,
+                image_path: context.image_path,
+                tools_offset: context.tools_offset,
+                nested: obtained.nested.take(),
+            };
+            instance::enter(plan, &obtained.root, given)?
         }
     };
     // Who is not there any more is found missing by what it does not answer.
@@ -108,10 +150,15 @@ pub fn start(plan: &Plan, context: Context<'_>) -> Result<u8, Failure> {
         channel,
         signals,
         streams: &plan.exec.terminal,
+        lack: Cell::new(None),
         plan: Some(plan),
         spared,
     };
-    supervise::supervise(supervise::Of::Instance(&obtained, pid), &connection)
+    let ended = supervise::supervise(supervise::Of::Instance(obtained, pid), &connection);
+    match (ended, connection.lack.get()) {
+        (Err(failure), Some(lack)) => Ok(Outcome::Lacking(lack, failure)),
+        (ended, _) => ended.map(Outcome::Ended),
+    }
 }
 
 /// A process ends when its parent does, however that ends: the supervisor's children with the supervisor.

@@ -16,8 +16,8 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::guest::Home;
 use super::kernel::Kernel;
-use super::{die_with_parent, identity, init, place, root};
-use crate::plan::{Action, Exec, Filter, Identity, Plan, Step};
+use super::{die_with_parent, identity, init, place, refusal, root};
+use crate::plan::{Action, Exec, Filter, Identity, Lack, Plan, Step};
 use crate::sys::{
     MountAttributes, Questions, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
     join_new_session_keyring, move_mount, set_attributes,
@@ -26,9 +26,13 @@ use crate::tools;
 use crate::trace::trace;
 
 mod files;
+mod given;
 
 /// The kernel as the first process of the container sees it.
 pub struct Native {
+    nested: Option<OwnedFd>,
+    /// What the host was found not to give.
+    lack: Option<Lack>,
     channel: Channel,
     image: File,
     tools_offset: u64,
@@ -65,8 +69,16 @@ const NOTHING: MountAttributes = MountAttributes {
 impl Native {
     /// For the process that was just forked into the instance's namespaces. `image` is the opened
     /// image file, for tools that have to be unpacked from `tools_offset` on.
-    pub fn new(channel: Channel, image: File, tools_offset: u64) -> Native {
+    /// Its program gets the user namespace `nested`, or else a new one.
+    pub fn new(
+        channel: Channel,
+        image: File,
+        tools_offset: u64,
+        nested: Option<OwnedFd>,
+    ) -> Native {
         Native {
+            nested,
+            lack: None,
             channel,
             image,
             tools_offset,
@@ -80,11 +92,26 @@ impl Native {
         }
     }
 
+    /// It may have died before this process asked to end with it.
+    fn expect_supervisor(&self) -> Result<(), Failure> {
+        match self
+            .channel
+            .is_open()
+            .attempting(|| "ask for the supervisor".into())?
+        {
+            true => Ok(()),
+            false => Err(Failure::ours("the supervisor is gone")),
+        }
+    }
+
     /// Tells the supervisor how it ended.
     pub fn report(&self, result: Result<u8, Failure>) {
         let message = match result {
             Ok(code) => Message::Ended { code },
-            Err(Failure { code, text }) => Message::Failed { code, text },
+            Err(Failure { code, text }) => match self.lack {
+                Some(lack) => Message::Lacking(lack),
+                None => Message::Failed { code, text },
+            },
         };
         // Nobody is left to tell when the supervisor is gone.
         let _ = self.channel.send(&message);
@@ -238,11 +265,21 @@ impl Native {
         }
     }
 
+    /// Notes what is missing where the kernel does not allow what it allows to root of these namespaces.
+    fn granted<T>(&mut self, lack: Lack, answer: io::Result<T>) -> io::Result<T> {
+        if refusal::is_denied(&answer) {
+            self.lack = Some(lack);
+        }
+        answer
+    }
+
     fn in_root(&mut self, action: &Action) -> io::Result<()> {
         match action {
             Action::Tmpfs { target, mode } => self.tmpfs(target, *mode).map(drop),
             Action::Proc { target } => {
-                self.attach(&create_filesystem(c"proc", &[], INTERFACE)?, target)
+                let processes = create_filesystem(c"proc", &[], INTERFACE);
+                let processes = self.granted(Lack::Processes, processes)?;
+                self.attach(&processes, target)
             }
             Action::CopyProgram { target } => self.copy_program(target),
             Action::Portal { target } => self.open_portal(target),
@@ -277,7 +314,9 @@ impl Native {
             Action::Mask { target } => self.mask(target),
             Action::Hold { target } => self.remount(target, MountAttributes::default()),
             Action::ReadOnly { target } => self.remount(target, NOTHING),
-            Action::Hostname { name } => Ok(sethostname(name)?),
+            Action::Hostname { name } => {
+                self.granted(Lack::HostName, sethostname(name).map_err(io::Error::from))
+            }
             Action::Loopback => bring_loopback_up(),
         }
     }
@@ -321,7 +360,11 @@ impl Kernel for Native {
     fn restrict(&mut self, identity: &Identity, exec: &Exec) -> Result<(), Failure> {
         // Where the kernel was built without keyrings there is nothing to leave.
         let _ = join_new_session_keyring();
-        identity::enter_inner(identity).attempting(|| "nest a user namespace".into())?;
+        match self.nested.take() {
+            Some(nested) => identity::enter_lent(&nested),
+            None => identity::enter_inner(identity),
+        }
+        .attempting(|| "nest a user namespace".into())?;
         init::drop_privileges(identity, exec).attempting(|| "give up privileges".into())?;
         match self.shares_processes {
             // It has others to end first.
@@ -330,15 +373,7 @@ impl Kernel for Native {
             false => die_with_parent()?,
         }
         trace(|| "restricted".into());
-        // It may have died before the request was made.
-        match self
-            .channel
-            .is_open()
-            .attempting(|| "ask for the supervisor".into())?
-        {
-            true => Ok(()),
-            false => Err(Failure::ours("the supervisor is gone")),
-        }
+        self.expect_supervisor()
     }
 
     fn filter(&mut self, filter: &Filter) -> Result<(), Failure> {

@@ -47,13 +47,16 @@ pub fn on_host(path: &str) -> String {
     format!("{HOST}{path}")
 }
 
-/// Makes the stage the root; the host is then at [`on_host`]. It stays in sight: the kernel allows a new `/proc` only
+/// Mounts of ours must not appear on the host; those of the host may go on appearing here. The first thing that takes
+/// capabilities: some hosts give a user namespace and no capabilities in it.
+pub fn separate_mounts() -> nix::Result<()> {
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
+}
+
+/// Makes the stage the root, once the [mounts are separate](separate_mounts); the host is then at [`on_host`]. It stays in sight: the kernel allows a new `/proc` only
 /// to who sees one that nothing is hidden of (`mount_too_revealing` in fs/namespace.c).
 pub fn enter_stage() -> Result<(), Failure> {
-    let none: Option<&str> = None;
-    // Mounts of ours must not appear on the host; those of the host may go on appearing here.
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
-        .attempting(|| "make the mounts private".into())?;
     let anchor = ANCHORS
         .into_iter()
         .find(|path| Path::new(path).is_dir())

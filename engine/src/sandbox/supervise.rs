@@ -1,6 +1,7 @@
 //! The supervisor while the program runs: it hands on signals, gives the root to further starts, and answers how the
 //! program ended. It waits for whatever comes first and never looks at a clock.
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -14,10 +15,10 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::shared::Obtained;
 use super::terminal::Terminal;
-use super::{descendants, init, signals};
+use super::{descendants, init, refusal, signals};
 use crate::bus;
 use crate::host::Stream;
-use crate::plan::Plan;
+use crate::plan::{Lack, Plan};
 use crate::portal::Portal;
 
 mod jobs;
@@ -67,6 +68,8 @@ pub struct Connection<'a> {
     pub streams: &'a [Stream],
     /// Where no pid namespace ends what the container has started: the children of this process that are not its.
     pub spared: Option<Vec<Pid>>,
+    /// Set when the instance did not begin, because the host does not give it everything.
+    pub lack: Cell<Option<Lack>>,
     /// The plan of the instance; not of a guest.
     pub plan: Option<&'a Plan>,
 }
@@ -210,6 +213,8 @@ impl Container<'_> {
             }
             Some(Message::Running) => {
                 self.is_running = true;
+                // A container that somebody else has made does not know its first process as the host does.
+                self.first = self.first.or(Some(First::Told));
                 self.send_held();
                 Ok(None)
             }
@@ -227,6 +232,10 @@ impl Container<'_> {
             Some(Message::Terminal(inner)) => self.begin(inner).map(|()| None),
             Some(Message::Stopped(signal)) => self.stop(signal).map(|()| None),
             Some(Message::Failed { code, text }) => Err(Failure { code, text }),
+            Some(Message::Lacking(lack)) => {
+                self.connection.lack.set(Some(lack));
+                Err(refusal::explain_lacks(&[lack]))
+            }
             Some(_) => Ok(None),
             None => {
                 self.show_all();
@@ -242,6 +251,15 @@ impl Container<'_> {
             // Whoever ends with the instance is killed.
             Some(First::Told) if self.is_running => return Ok(128 + Signal::SIGKILL as u8),
             Some(First::Told) => return Err(Failure::ours("the instance has ended")),
+            None if self
+                .connection
+                .plan
+                .is_some_and(|plan| plan.copy().is_some()) =>
+            {
+                return Err(Failure::ours(
+                    "bwrap has not made the container; what it said before this line is why",
+                ));
+            }
             None => return Err(killed_early()),
         };
         let status = waitpid(first, None).attempting(|| "wait for the container".into())?;

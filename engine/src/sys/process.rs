@@ -97,6 +97,18 @@ pub fn close_copy(descriptor: BorrowedFd<'_>) {
     unsafe { libc::close(descriptor.as_raw_fd()) };
 }
 
+/// The descriptor `number`, which this process was started with, close-on-exec from now on; `None` when there is none. Only for a
+/// process that owns nothing yet, and once for each number.
+pub fn take_inherited(number: RawFd) -> Option<OwnedFd> {
+    if number <= 2 {
+        return None;
+    }
+    // SAFETY: integers only; a descriptor that is not there gives EBADF.
+    let marked = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    // SAFETY: it is open, none of the standard streams, and nothing of this process owns it, as the caller promises.
+    (marked == 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Marks every descriptor from `first` on close-on-exec, so that nothing the caller
 /// leaked to us reaches the program.
 ///

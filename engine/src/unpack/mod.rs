@@ -21,8 +21,11 @@ use tree::Owners;
 
 mod cache;
 mod content;
+mod copy;
 mod progress;
 mod tree;
+
+pub use copy::{copy, copy_of};
 
 /// Unpacked layers, for as long as the lease, or a copy of it, is open.
 #[derive(Debug)]

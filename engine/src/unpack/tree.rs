@@ -23,11 +23,15 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 use rustix::fs::{XattrFlags, fsetxattr};
 
 use super::content::{self, Content};
+use crate::data::remove;
 use crate::plan::IdMap;
 use crate::sys::{Resolve, open_in};
 
 /// The latest time that is stored, in seconds since 1970.
 const LAST_SECOND: u64 = 1 << 40;
+
+/// What says that a directory hides all of those below it.
+const OPAQUE: [&[u8]; 2] = [b"trusted.overlay.opaque", b"user.overlay.opaque"];
 
 /// The mode that everything has until it is finished.
 const NEW: Mode = Mode::from_bits_truncate(0o600);
@@ -94,6 +98,8 @@ struct Tree<'a> {
     linked: HashMap<u32, PathBuf>,
     /// Directories in the order in which they were made, parents first.
     directories: Vec<(PathBuf, u32, Attributes)>,
+    /// Whether there are trees of layers below already, whose directories are open to the caller.
+    is_upper: bool,
     written: Written,
 }
 
@@ -113,35 +119,102 @@ pub struct Written {
 /// # Errors
 /// When the layer is damaged or the directory refuses something.
 pub fn write(layer: &Layer, place: &Path, owners: Owners) -> Result<Written, WriteError> {
+    write_merged(&[layer], place, owners)
+}
+
+/// Makes the directory `place` and writes what the layers, lowest first, show together.
+///
+/// # Errors
+/// When a layer is damaged or the directory refuses something.
+pub fn write_merged(
+    layers: &[&Layer],
+    place: &Path,
+    owners: Owners,
+) -> Result<Written, WriteError> {
     DirBuilder::new().mode(0o700).create(place)?;
-    let mut tree = Tree {
-        layer,
-        owners,
-        root: File::open(place)?.into(),
-        contents: Vec::new(),
-        linked: HashMap::new(),
-        directories: Vec::new(),
-        written: Written::default(),
-    };
-    tree.make_everything()?;
-    let mut contents = std::mem::take(&mut tree.contents);
-    // Neighbours in number are neighbours in the blocks.
-    contents.sort_by_key(|content| content.inode);
-    content::fill(layer, tree.root.as_fd(), &contents)?;
-    for content in &contents {
-        tree.written.bytes += content.attributes.data_size;
-        tree.set_attributes(&content.path, content.inode)?;
-        tree.finish(&content.path, &content.attributes)?;
+    let mut written = Written::default();
+    let mut trees = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let mut tree = Tree {
+            layer,
+            owners,
+            root: File::open(place)?.into(),
+            contents: Vec::new(),
+            linked: HashMap::new(),
+            directories: Vec::new(),
+            is_upper: index > 0,
+            written: Written::default(),
+        };
+        tree.write_files()?;
+        written.add(&tree.written);
+        trees.push(tree);
     }
-    // Children first: a directory's time changes with what is made in it, and its mode may forbid that.
-    for (path, inode, attributes) in std::mem::take(&mut tree.directories).iter().rev() {
-        tree.set_attributes(path, *inode)?;
-        tree.finish(path, attributes)?;
+    // Last, because a mode may forbid what the layers above do. What is there is what the highest of them says.
+    let mut finished = HashSet::new();
+    for tree in trees.iter_mut().rev() {
+        // Children first: a directory's time changes with what is made in it, and its mode may forbid that.
+        for (path, inode, attributes) in std::mem::take(&mut tree.directories).iter().rev() {
+            if finished.insert(path.clone()) && tree.is_directory(path) {
+                tree.set_attributes(path, *inode)?;
+                tree.finish(path, attributes)?;
+            }
+        }
     }
-    Ok(tree.written)
+    Ok(written)
+}
+
+impl Written {
+    fn add(&mut self, further: &Written) {
+        self.bytes += further.bytes;
+        self.devices_left_out += further.devices_left_out;
+        self.lists_left_out += further.lists_left_out;
+    }
 }
 
 impl Tree<'_> {
+    /// Writes everything but the attributes of directories.
+    fn write_files(&mut self) -> Result<(), WriteError> {
+        self.make_everything()?;
+        let mut contents = std::mem::take(&mut self.contents);
+        // Neighbours in number are neighbours in the blocks.
+        contents.sort_by_key(|content| content.inode);
+        content::fill(self.layer, self.root.as_fd(), &contents)?;
+        for content in &contents {
+            self.written.bytes += content.attributes.data_size;
+            self.set_attributes(&content.path, content.inode)?;
+            self.finish(&content.path, &content.attributes)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it still is one: a layer above may have another thing in its place.
+    fn is_directory(&self, path: &Path) -> bool {
+        self.open(path).is_ok()
+    }
+
+    /// Makes a directory, or keeps what the layers below have in it.
+    fn make_directory(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &OsStr,
+        inode: u32,
+    ) -> Result<(), WriteError> {
+        let mut marks = self.layer.xattrs(inode);
+        let is_opaque = marks.any(|(name, value)| OPAQUE.contains(&name) && value == b"y");
+        match mkdirat(directory, name, Mode::S_IRWXU) {
+            Err(Errno::EEXIST) if self.is_upper => {
+                let flags = libc::O_PATH | libc::O_DIRECTORY;
+                let found = open_in(directory, Path::new(name), flags, Resolve::NoSymlinks);
+                if is_opaque || found.is_err() {
+                    clear(directory, name)?;
+                    mkdirat(directory, name, Mode::S_IRWXU)?;
+                }
+                Ok(())
+            }
+            made => Ok(made?),
+        }
+    }
+
     fn make_everything(&mut self) -> Result<(), WriteError> {
         let root = self.attributes(ROOT)?;
         self.directories.push((PathBuf::from("."), ROOT, root));
@@ -157,7 +230,7 @@ impl Tree<'_> {
                     if !seen.insert(entry.inode) {
                         return Err(damaged("a directory has two places"));
                     }
-                    mkdirat(&directory, name, Mode::S_IRWXU)?;
+                    self.make_directory(directory.as_fd(), name, entry.inode)?;
                     self.directories
                         .push((path.clone(), entry.inode, attributes));
                     waiting.push((entry.inode, path));
@@ -188,6 +261,13 @@ impl Tree<'_> {
         path: PathBuf,
         attributes: Attributes,
     ) -> Result<(), WriteError> {
+        if self.is_upper {
+            clear(directory, name)?;
+            if attributes.kind == Kind::CharDevice && attributes.device == 0 {
+                // It has hidden what was below.
+                return Ok(());
+            }
+        }
         if let Some(first) = self.linked.get(&inode) {
             linkat(&self.root, first, directory, name, AtFlags::empty())?;
             return Ok(());
@@ -280,6 +360,11 @@ impl Tree<'_> {
         let flags = UtimensatFlags::NoFollowSymlink;
         Ok(utimensat(&self.root, path, &atime, &mtime, flags)?)
     }
+}
+
+/// Removes what a layer below has.
+fn clear(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    remove(directory, name).map_err(|stays| stays.reason)
 }
 
 fn damaged(reason: &str) -> WriteError {

@@ -51,6 +51,15 @@ pub fn check(source: &Source, report: &mut Report) {
     for manager in &source.package_managers {
         summary(report, &manager.path, &manager.item.summary);
     }
+    for placed in &source.variables {
+        let (path, variable) = (&placed.path, &placed.item);
+        summary(report, path, &variable.summary);
+        docs(report, path, &variable.docs);
+        for (place, word) in variable.choices.iter().enumerate() {
+            let path = format!("{path}.choices[{place}]");
+            summary(report, &path, &word.summary);
+        }
+    }
     for placed in &source.actions {
         let (path, action) = (&placed.path, &placed.item);
         summary(report, path, &action.summary);

@@ -2,7 +2,7 @@
 
 use super::{
     Access, Action, ActionVerb, Argument, Bit, Calls, Choice, Condition, Denial, Effect, Encoding,
-    Field, FieldKind, Group, Model, PackageManager, Region, Rule, Shape,
+    Field, FieldKind, Group, Model, PackageManager, Region, Rule, Shape, Variable,
 };
 use crate::encode;
 use crate::name::Name;
@@ -35,6 +35,23 @@ pub fn build(source: &Source) -> Model {
             .package_managers
             .iter()
             .map(|placed| package_manager(&placed.item))
+            .collect(),
+        variables: source
+            .variables
+            .iter()
+            .map(|placed| variable(&placed.item))
+            .collect(),
+    }
+}
+
+fn variable(variable: &source::Variable) -> Variable {
+    let choices = variable.choices.iter();
+    Variable {
+        name: name(&variable.name.replacen("FIM_", "", 1).to_ascii_lowercase()),
+        summary: variable.summary.clone(),
+        docs: variable.docs.clone(),
+        choices: choices
+            .map(|word| (name(&word.name), word.summary.clone()))
             .collect(),
     }
 }

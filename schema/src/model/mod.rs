@@ -23,6 +23,8 @@ pub struct Model {
     pub filter: Vec<Rule>,
     /// Programs that install packages, as declared.
     pub package_managers: Vec<PackageManager>,
+    /// Variables of the host that belong to no region, as declared.
+    pub variables: Vec<Variable>,
 }
 
 /// One region.
@@ -293,6 +295,27 @@ pub struct PackageManager {
     pub refresh: Vec<String>,
     /// What is run then, the packages appended.
     pub install: Vec<String>,
+}
+
+/// A variable of the host that belongs to no region.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// Its name without `FIM_`, in lower case.
+    pub name: Name,
+    /// One line: what it says.
+    pub summary: String,
+    /// What the book says.
+    pub docs: String,
+    /// What can stand in it, each with one line; the first is the default.
+    pub choices: Vec<(Name, String)>,
+}
+
+impl Variable {
+    /// The name as it stands in an environment.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("FIM_{}", self.name.upper())
+    }
 }
 
 /// A rule of the filter of system calls.

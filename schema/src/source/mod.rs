@@ -6,6 +6,7 @@ mod filter;
 mod package_manager;
 mod parse;
 mod region;
+mod variable;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +20,7 @@ pub use filter::{Answer, Condition, Denial, Rule, Test};
 pub use package_manager::PackageManager;
 pub(crate) use parse::{Source, parse};
 pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};
+pub use variable::{Variable, Word};
 
 /// What an image can be told: the regions of its reserved space and the commands beside them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,4 +41,7 @@ pub struct Declaration {
     /// The programs that install packages, in the order in which they are looked for.
     #[serde(default, rename = "package-managers")]
     pub package_managers: Vec<PackageManager>,
+    /// The variables of the host that belong to no region.
+    #[serde(default)]
+    pub variables: Vec<Variable>,
 }

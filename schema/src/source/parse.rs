@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Action, PackageManager, Region, Rule};
+use super::{Action, PackageManager, Region, Rule, Variable};
 use crate::nearest;
 use crate::report::Report;
 
@@ -16,6 +16,7 @@ pub struct Source {
     pub actions: Vec<Placed<Action>>,
     pub filter: Vec<Placed<Rule>>,
     pub package_managers: Vec<Placed<PackageManager>>,
+    pub variables: Vec<Placed<Variable>>,
 }
 
 /// An item and its path in the file.
@@ -25,13 +26,14 @@ pub struct Placed<T> {
     pub item: T,
 }
 
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "format",
     "size",
     "regions",
     "actions",
     "filter",
     "package-managers",
+    "variables",
 ];
 
 /// Parses `text`; `None` when it is no YAML mapping at all.
@@ -69,6 +71,7 @@ pub fn parse(text: &str, report: &mut Report) -> Option<Source> {
     );
     let filter = items(&mut top, "filter", report);
     let package_managers = items(&mut top, "package-managers", report);
+    let variables = items(&mut top, "variables", report);
     Some(Source {
         format: format?,
         size: size?,
@@ -76,6 +79,7 @@ pub fn parse(text: &str, report: &mut Report) -> Option<Source> {
         actions,
         filter,
         package_managers,
+        variables,
     })
 }
 

@@ -12,6 +12,7 @@
 //! 3. The caller supervises it as it would an instance of its own. When it is killed the channel closes, and the program
 //!    is ended.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -58,6 +59,7 @@ pub fn visit(visit: &Visit, token: &str, instance: Living) -> Result<u8, Failure
         channel,
         signals,
         streams: &visit.terminal,
+        lack: Cell::new(None),
         plan: None,
         spared: None,
     };

@@ -39,6 +39,12 @@ pub struct Key {
     /// Who stacks the layers.
     #[serde(default)]
     overlay: String,
+    /// Whether the user namespace is one that was [lent](crate::sandbox::lent).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lent: bool,
+    /// Whether there is no root but a copy of the layers, in which everybody makes a sandbox.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    copied: bool,
 }
 
 /// How a running root differs from what is asked for.
@@ -70,7 +76,34 @@ impl Key {
                 .stack()
                 .map_or("", |stack| stack.with.name())
                 .to_owned(),
+            lent: false,
+            copied: false,
         }
+    }
+
+    /// The same key, of a copy of the layers.
+    pub fn copied(self, copied: bool) -> Key {
+        Key { copied, ..self }
+    }
+
+    /// Whether there is no root but a copy of the layers.
+    pub fn is_copied(&self) -> bool {
+        self.copied
+    }
+
+    /// What stands for the layers.
+    pub fn layers(&self) -> &str {
+        &self.layers
+    }
+
+    /// The same key, of a root whose user namespace was or was not lent.
+    pub fn lent(self, lent: bool) -> Key {
+        Key { lent, ..self }
+    }
+
+    /// Whether the user namespace is one that was lent, so that a nested one must be too.
+    pub fn is_lent(&self) -> bool {
+        self.lent
     }
 
     /// A key for tests.
@@ -82,6 +115,8 @@ impl Key {
             ids: "x".into(),
             casefold: false,
             overlay: "kernel".into(),
+            lent: false,
+            copied: false,
         }
     }
 

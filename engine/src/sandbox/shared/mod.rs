@@ -17,7 +17,7 @@ pub mod listen;
 mod obtain;
 
 pub use key::{Difference, Explicit, Key};
-pub use obtain::{Obtained, obtain};
+pub use obtain::{Obtained, Ready, obtain};
 
 /// A root that lives as long as this, or a copy of its descriptors, does.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Joins the root of running instances, or builds one.
 
 use std::borrow::Cow;
+use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
@@ -16,8 +17,9 @@ use crate::sandbox::builder::{self, Builder};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::guest::Door;
-use crate::sandbox::instance::{self, Entering};
-use crate::sandbox::{Context, identity, kernel, refusal, server};
+use crate::sandbox::instance::{self, Entering, Given};
+use crate::sandbox::lent::Lent;
+use crate::sandbox::{Context, identity, kernel, ladder, refusal, server};
 use crate::sys::{Fork, fork, fork_into, open_process};
 use crate::trace::trace;
 use crate::unpack::{self, Unpacked};
@@ -30,6 +32,10 @@ pub struct Obtained {
     pub entering: Option<Entering>,
     /// What the root is.
     pub key: Key,
+    /// The user namespace for the program, where somebody lent it and the builder does not enter.
+    pub nested: Option<OwnedFd>,
+    /// The plan on the rung on which the root was made, if that is another one than the first.
+    pub plan: Option<Box<Plan>>,
     /// `None` for a root in memory, which is nobody else's.
     pub listener: Option<Listener>,
     /// Where further programs are let in; `None` as well.
@@ -44,32 +50,52 @@ pub struct Obtained {
 pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
     let key = Key::of(plan);
     let Some(data) = context.data else {
-        let (root, entering) = build(plan, context)?;
+        let built = build(plan, context)?;
         return Ok(Obtained {
-            root,
-            entering,
+            root: built.root,
+            entering: built.entering,
+            nested: built.nested,
+            plan: built.plan,
             key,
             listener: None,
             door: None,
         });
     };
     let mut gate = data.enter()?;
-    let ((root, entering), key) = match running(&mut gate, data)? {
-        Some(found) => {
-            let (living, running, root) = found;
+    let (built, key) = match running(&mut gate, data)? {
+        Some((living, running, _)) if running.is_copied() => {
+            // Nothing of it is shared but the files, and those only where the layers are the same.
+            (
+                ladder::join_copy(plan, context, living.pid)?,
+                key.copied(true),
+            )
+        }
+        Some((living, running, root)) => {
             compare(&key, &running, living.pid, context)?;
             trace(|| format!("joined the root of process {}", living.pid));
-            ((root, None), running)
+            (ladder::join(plan, root, &running, living.pid)?, running)
         }
-        None => (build(plan, context)?, key),
+        None => {
+            let built = build(plan, context)?;
+            let key = key.lent(built.is_lent);
+            let key = key.copied(
+                built
+                    .plan
+                    .as_ref()
+                    .is_some_and(|plan| plan.copy().is_some()),
+            );
+            (built, key)
+        }
     };
     let (listener, door) = register(&mut gate).map_err(|source| DataError::Unusable {
         path: data.path.clone(),
         source,
     })?;
     Ok(Obtained {
-        root,
-        entering,
+        root: built.root,
+        entering: built.entering,
+        nested: built.nested,
+        plan: built.plan,
         key,
         listener: Some(listener),
         door: Some(door),
@@ -138,25 +164,59 @@ fn compare(wanted: &Key, running: &Key, pid: u32, context: &Context<'_>) -> Resu
     }
 }
 
-/// Builds a root, and answers the builder where it enters it. What the host refuses to stack in one way is stacked in the next,
-/// with a warning.
-fn build(plan: &Plan, context: &Context<'_>) -> Result<(SharedRoot, Option<Entering>), Failure> {
+/// A root that a start can enter.
+pub struct Ready {
+    /// The root.
+    pub root: SharedRoot,
+    /// Its builder, where that one enters it.
+    pub entering: Option<Entering>,
+    /// The user namespace for the program, where somebody lent it and the builder does not enter.
+    pub nested: Option<OwnedFd>,
+    /// Whether somebody lent the namespaces of the root.
+    pub is_lent: bool,
+    /// The plan on the rung on which it was made, if that is another one than the first.
+    pub plan: Option<Box<Plan>>,
+}
+
+/// Builds a root. What the host refuses to make in one way is made in the next, and what it refuses to stack in one way is stacked
+/// in the next, with a warning.
+fn build(plan: &Plan, context: &Context<'_>) -> Result<Ready, Failure> {
     let mut plan = Cow::Borrowed(plan);
+    let mut lent = None;
     loop {
         let built = match mark(&plan, context) {
-            Ok(()) => build_once(&plan, context)?,
+            Ok(()) => build_once(&plan, context, lent.take())?,
             Err(error) => Built::Unstacked(error.to_string()),
         };
-        let reason = match built {
-            Built::Root(root, entering) => return Ok((root, entering)),
-            Built::Unstacked(reason) => reason,
-        };
-        let next = plan.restacked(&reason);
-        let next = next.ok_or_else(|| Failure::ours(reason))?;
-        if let Some(instead) = next.stack().and_then(|stack| stack.instead.as_ref()) {
-            (context.warn)(instead);
-        }
-        plan = Cow::Owned(next);
+        plan = Cow::Owned(match built {
+            Built::Root(ready) => {
+                let lower = matches!(plan, Cow::Owned(_)).then(|| Box::new(plan.into_owned()));
+                return Ok(Ready {
+                    plan: lower,
+                    ..ready
+                });
+            }
+            Built::Refused(error) => {
+                let refusal = refusal::explain(&error, context.image_path);
+                match ladder::next(&plan, refusal) {
+                    Ok((lower, namespaces)) => {
+                        lent = Some(namespaces);
+                        lower
+                    }
+                    Err(refusal) => return ladder::copy(&plan, refusal, context),
+                }
+            }
+            Built::Unstacked(reason) => {
+                let next = plan.restacked(&reason);
+                let next = next.ok_or_else(|| Failure::ours(reason))?;
+                if let Some(instead) = next.stack().and_then(|stack| stack.instead.as_ref()) {
+                    (context.warn)(instead);
+                }
+                // Those before have the mounts of who failed.
+                lent = ladder::renew(&next)?;
+                next
+            }
+        });
     }
 }
 
@@ -170,13 +230,15 @@ fn mark(plan: &Plan, context: &Context<'_>) -> Result<(), DataError> {
 
 /// What came of a builder.
 enum Built {
-    Root(SharedRoot, Option<Entering>),
+    Root(Ready),
     /// Whoever was to stack the layers cannot, for this reason.
     Unstacked(String),
+    /// The host gives no namespaces, or nothing may be done in them.
+    Refused(io::Error),
 }
 
-/// Builds a root in new namespaces.
-fn build_once(plan: &Plan, context: &Context<'_>) -> Result<Built, Failure> {
+/// Builds a root in new namespaces, or in `lent` ones.
+fn build_once(plan: &Plan, context: &Context<'_>, lent: Option<Lent>) -> Result<Built, Failure> {
     let unpacked = unpack(plan, context)?;
     let (directories, lease) = unpacked.map(|it| (it.directories, it.lease)).unzip();
     let program = plan.stack().and_then(|stack| stack.with.program());
@@ -191,22 +253,20 @@ fn build_once(plan: &Plan, context: &Context<'_>) -> Result<Built, Failure> {
         false => Ok((None, None)),
     }
     .attempting(|| "make a pair of sockets".into())?;
-    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    match fork_into(namespaces).map_err(|error| refusal::explain(&error))? {
+    let forked = match lent {
+        None => fork_into(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS),
+        Some(_) => fork(),
+    };
+    let forked = match forked {
+        Err(error) => return Ok(Built::Refused(error)),
+        Ok(forked) => forked,
+    };
+    match forked {
         Fork::Child => {
             drop((ours, outer));
-            let mut builder = Builder::new(context, theirs, server, unpacked);
+            let mut builder = Builder::new(context, theirs, server, unpacked, lent);
             match kernel::build(plan, &mut builder) {
-                Ok(()) => {
-                    builder.done();
-                    match inner {
-                        Some(channel) => {
-                            let image = (&context.image, context.tools_offset);
-                            instance::begin(plan, Ok(()), channel, image)
-                        }
-                        None => std::process::exit(0),
-                    }
-                }
+                Ok(()) => go_on(plan, context, builder.done(), inner),
                 Err(failure) => {
                     builder.report(failure);
                     std::process::exit(1)
@@ -217,7 +277,7 @@ fn build_once(plan: &Plan, context: &Context<'_>) -> Result<Built, Failure> {
             drop((theirs, server, inner));
             let built = await_root(plan, &ours, builder);
             let entering = match (&built, outer) {
-                (Ok(Built::Root(..)), Some(channel)) => Some(Entering {
+                (Ok(Answered::Root(..)), Some(channel)) => Some(Entering {
                     pid: builder,
                     channel,
                 }),
@@ -230,18 +290,45 @@ fn build_once(plan: &Plan, context: &Context<'_>) -> Result<Built, Failure> {
                 }
             };
             Ok(match built? {
-                Built::Root(root, _) => {
-                    let root = SharedRoot {
+                Answered::Root(root) => Built::Root(Ready {
+                    root: SharedRoot {
                         servers: servers.into_iter().chain(root.servers).collect(),
                         lease,
                         ..root
-                    };
-                    Built::Root(root, entering)
-                }
-                unstacked => unstacked,
+                    },
+                    is_lent: lent.is_some(),
+                    plan: None,
+                    nested: match entering {
+                        // It has it.
+                        Some(_) => None,
+                        None => lent.map(|lent| lent.nested),
+                    },
+                    entering,
+                }),
+                Answered::Unstacked(reason) => Built::Unstacked(reason),
+                Answered::Refused(error) => Built::Refused(error),
             })
         }
     }
+}
+
+/// What the builder does when it has built: it enters what it built, where there is an instance at the other end of `channel`.
+fn go_on(
+    plan: &Plan,
+    context: &Context<'_>,
+    nested: Option<OwnedFd>,
+    channel: Option<Channel>,
+) -> ! {
+    let Some(channel) = channel else {
+        std::process::exit(0)
+    };
+    let given = Given {
+        image: &context.image,
+        image_path: context.image_path,
+        tools_offset: context.tools_offset,
+        nested,
+    };
+    instance::begin(plan, Ok(()), channel, given)
 }
 
 /// Unpacks the layers where they are not served.
@@ -273,8 +360,15 @@ fn serve(plan: &Plan, context: &Context<'_>) -> Result<(Option<Channel>, Vec<Own
     }
 }
 
-/// The root, with those servers that the builder started.
-fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<Built, Failure> {
+/// What a builder says.
+enum Answered {
+    /// The root, with those servers that the builder started.
+    Root(SharedRoot),
+    Unstacked(String),
+    Refused(io::Error),
+}
+
+fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<Answered, Failure> {
     if let Some(extents) = plan.identity.map.extents() {
         identity::map_outer(builder, &extents)
             .attempting(|| format!("give the container {}", plan.identity.map))?;
@@ -290,16 +384,16 @@ fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<Built, Fai
             user,
             mounts,
             servers,
-        }) => {
-            let root = SharedRoot {
-                user,
-                mounts,
-                servers,
-                lease: None,
-            };
-            Ok(Built::Root(root, None))
+        }) => Ok(Answered::Root(SharedRoot {
+            user,
+            mounts,
+            servers,
+            lease: None,
+        })),
+        Some(Message::Unstacked { text }) => Ok(Answered::Unstacked(text)),
+        Some(Message::Refused { errno }) => {
+            Ok(Answered::Refused(io::Error::from_raw_os_error(errno)))
         }
-        Some(Message::Unstacked { text }) => Ok(Built::Unstacked(text)),
         Some(Message::Failed { code, text }) => Err(Failure { code, text }),
         _ => Err(Failure::ours(
             "the container's root could not be built: the process that builds it was killed",

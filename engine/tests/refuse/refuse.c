@@ -1,0 +1,140 @@
+// Runs a program on a host that refuses user namespaces: refuse WHAT program [argument...]
+//
+//   all          to everybody
+//   mounts       grants them, and refuses mounts in them, as AppArmor does where it takes the capabilities away
+//   but:PATH     to everybody but the program PATH and its descendants; they are traced to know them. A filter that asks a
+//                listener would take the one place that the runtime needs
+//   only:PATH    as `but`, and mounts too, and not to what the program starts
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char allowed[4 << 20];
+
+static void die(const char *what) {
+  perror(what);
+  exit(99);
+}
+
+static void load(unsigned answer, unsigned mounts) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone3, 5, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mount, 5, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_unshare, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone, 0, 4),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_NEWUSER, 3, 2),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, mounts),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, answer),
+  };
+  struct sock_fprog program = {sizeof code / sizeof *code, code};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+    die("seccomp");
+}
+
+// The call is not made and answers EPERM.
+static void refuse(pid_t pid) {
+#ifdef __x86_64__
+  struct user_regs_struct registers;
+  ptrace(PTRACE_GETREGS, pid, 0, &registers);
+  registers.orig_rax = -1;
+  registers.rax = -EPERM;
+  ptrace(PTRACE_SETREGS, pid, 0, &registers);
+#else
+  int none = -1;
+  struct user_regs_struct registers;
+  struct iovec call = {&none, sizeof none}, all = {&registers, sizeof registers};
+  ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &all);
+  registers.regs[0] = -EPERM;
+  ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &all);
+  ptrace(PTRACE_SETREGSET, pid, NT_ARM_SYSTEM_CALL, &call);
+#endif
+}
+
+static int is(pid_t pid, const char *path) {
+  char link[64], exe[PATH_MAX] = "";
+  snprintf(link, sizeof link, "/proc/%d/exe", pid);
+  return readlink(link, exe, sizeof exe - 1) > 0 && !strcmp(exe, path);
+}
+
+static int trace(pid_t program, const char *but, int inherited) {
+  int status;
+  for (;;) {
+    pid_t pid = waitpid(-1, &status, __WALL);
+    if (pid < 0)
+      die("waitpid");
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+      allowed[pid] = 0;
+      if (pid == program)
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      continue;
+    }
+    int signal = WSTOPSIG(status), event = status >> 16;
+    unsigned long born = 0;
+    switch (event) {
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_CLONE:
+      ptrace(PTRACE_GETEVENTMSG, pid, 0, &born);
+      allowed[born] = allowed[pid];
+      break;
+    case PTRACE_EVENT_EXEC:
+      allowed[pid] = (inherited && allowed[pid]) || is(pid, but);
+      break;
+    case PTRACE_EVENT_SECCOMP:
+      if (!allowed[pid])
+        refuse(pid);
+      break;
+    }
+    // The first stop of a new process is none that it would have by itself.
+    int is_own = event == 0 && signal != SIGSTOP && signal != SIGTRAP;
+    ptrace(PTRACE_CONT, pid, 0, is_own ? signal : 0);
+  }
+}
+
+int main(int count, char **arguments) {
+  const unsigned eperm = SECCOMP_RET_ERRNO | EPERM;
+  if (count < 3)
+    return 99;
+  if (!strcmp(arguments[1], "all") || !strcmp(arguments[1], "mounts")) {
+    int mounts = arguments[1][0] == 'm';
+    load(mounts ? SECCOMP_RET_ALLOW : eperm, mounts ? SECCOMP_RET_ERRNO | EACCES : SECCOMP_RET_ALLOW);
+    execv(arguments[2], arguments + 2);
+    die(arguments[2]);
+  }
+  int inherited = arguments[1][0] == 'b';
+  pid_t program = fork();
+  if (!program) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ptrace(PTRACE_TRACEME, 0, 0, 0);
+    raise(SIGSTOP);
+    load(SECCOMP_RET_TRACE, inherited ? SECCOMP_RET_ALLOW : SECCOMP_RET_TRACE);
+    execv(arguments[2], arguments + 2);
+    die(arguments[2]);
+  }
+  int status;
+  waitpid(program, &status, 0);
+  ptrace(PTRACE_SETOPTIONS, program, 0,
+         PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP);
+  ptrace(PTRACE_CONT, program, 0, 0);
+  return trace(program, strchr(arguments[1], ':') + 1, inherited);
+}
