@@ -3,6 +3,7 @@
 //! ```text
 //! runtime                    with its marker and `e_ident` filled in
 //! tools                      compressed, one after the other
+//! description                table and metadata of the tools
 //! zeros                      to the next multiple of 4096
 //! reserved space
 //! layer 0, layer 1, …        each: u64 little-endian size, then the DwarFS image
@@ -15,7 +16,8 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::marker::{IDENT, IDENT_OFFSET, Marker, MarkerError};
+use crate::digest;
+use crate::marker::{IDENT, IDENT_OFFSET, Marker, MarkerError, Origin};
 
 /// What the offset of the reserved space is a multiple of, so that its slots share no page with anything else.
 pub const ALIGNMENT: u64 = 4096;
@@ -30,6 +32,10 @@ pub struct Parts<'a> {
     pub runtime: &'a [u8],
     /// The compressed tools.
     pub tools: &'a [u8],
+    /// What is said about the tools; see [`crate::tools::manifest::description`].
+    pub description: &'a [u8],
+    /// What the image is made from.
+    pub origin: &'a Origin,
     /// The reserved space, written as it is.
     pub reserved: &'a [u8],
 }
@@ -84,12 +90,18 @@ pub fn layers_length(sizes: &[u64]) -> u64 {
 pub fn plan(parts: &Parts, sizes: &[u64]) -> Layout {
     let elf_size = parts.runtime.len() as u64;
     let tools_end = elf_size + parts.tools.len() as u64;
-    let marker = Marker {
-        reserved_offset: tools_end.next_multiple_of(ALIGNMENT),
+    let description_size = parts.description.len() as u64;
+    let mut marker = Marker {
+        reserved_offset: (tools_end + description_size).next_multiple_of(ALIGNMENT),
         tools_offset: elf_size,
         elf_size,
-        build_id: build_id(parts),
+        description_offset: tools_end,
+        description_size,
+        description_sum: digest::of(parts.description),
+        origin: parts.origin.clone(),
+        build_id: [0; 32],
     };
+    marker.build_id = build_id(parts, &marker);
     let mut end = marker.reserved_offset + parts.reserved.len() as u64;
     let layers = sizes
         .iter()
@@ -126,8 +138,9 @@ pub fn assemble<R: Read>(
     layout.marker.patch(&mut runtime)?;
     out.write_all(&runtime)?;
     out.write_all(parts.tools)?;
-    let tools_end = runtime.len() + parts.tools.len();
-    let padding = layout.marker.reserved_offset as usize - tools_end;
+    out.write_all(parts.description)?;
+    let end = layout.marker.description_offset + layout.marker.description_size;
+    let padding = (layout.marker.reserved_offset - end) as usize;
     out.write_all(&[0; ALIGNMENT as usize][..padding])?;
     out.write_all(parts.reserved)?;
     for (index, layer) in layers.into_iter().enumerate() {
@@ -168,21 +181,25 @@ fn length_error(what: &str, said: u64) -> io::Error {
     io::Error::other(format!("it is {what} than its {said} bytes"))
 }
 
-fn build_id(parts: &Parts) -> [u8; 32] {
+/// Whatever differs in the private copy of two images, this differs too: the marker has the sum of what is told of the tools.
+fn build_id(parts: &Parts, marker: &Marker) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(parts.runtime);
     hash.update(parts.tools);
+    hash.update(marker.encode());
     hash.finalize().into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marker::{MAGIC, SIZE, locate};
+    use crate::marker::tests::origin;
+    use crate::marker::{SIZE, locate};
+
+    const DESCRIPTION: &[u8] = b"described";
 
     fn runtime(length: usize) -> Vec<u8> {
-        let mut bytes = crate::elf::tests::synthetic(&[(1, &MAGIC)]);
-        bytes.extend_from_slice(&[0; SIZE]);
+        let mut bytes = crate::marker::tests::runtime(1);
         bytes.resize(bytes.len().max(length), 0x90);
         bytes
     }
@@ -205,11 +222,13 @@ mod tests {
         let runtime = runtime(5000);
         let reserved = [0x5a; 8192];
         // Tools that end just before, at and just behind a page.
-        for tools_length in [3191, 3192, 3193, 0] {
+        for tools_length in [3182, 3183, 3184, 0] {
             let tools = vec![0x77; tools_length];
             let parts = Parts {
                 runtime: &runtime,
                 tools: &tools,
+                description: DESCRIPTION,
+                origin: &origin(),
                 reserved: &reserved,
             };
             let (layout, bytes) = image(&parts, &[b"first", b"", b"third layer"]);
@@ -217,7 +236,11 @@ mod tests {
             let at = |start: u64, length: usize| &bytes[start as usize..start as usize + length];
             assert_eq!(bytes.len() as u64, layout.end);
             assert_eq!(marker.reserved_offset % ALIGNMENT, 0);
-            assert!(marker.reserved_offset - (5000 + tools_length as u64) < ALIGNMENT);
+            let tools_end = 5000 + tools_length as u64;
+            assert_eq!(marker.description_offset, tools_end);
+            assert_eq!(at(tools_end, 9), DESCRIPTION);
+            assert_eq!(marker.description_sum, digest::of(DESCRIPTION));
+            assert!(marker.reserved_offset - (tools_end + 9) < ALIGNMENT);
             assert_eq!((marker.elf_size, marker.tools_offset), (5000, 5000));
             assert_eq!(at(marker.tools_offset, tools_length), tools);
             assert_eq!(at(marker.reserved_offset, 8192), reserved);
@@ -239,6 +262,8 @@ mod tests {
         let parts = Parts {
             runtime: &runtime,
             tools: b"tools",
+            description: DESCRIPTION,
+            origin: &origin(),
             reserved: &[0; 4096],
         };
         let (layout, bytes) = image(&parts, &[]);
@@ -246,9 +271,38 @@ mod tests {
         assert_eq!(bytes[at..at + SIZE], layout.marker.encode());
         assert_eq!(bytes[8..11], *b"FI\x01");
         assert_eq!(bytes[11..at], runtime[11..at]);
-        let unpatched = [&runtime[..], b"tools"].concat();
-        assert_eq!(layout.marker.build_id, crate::digest::of(&unpatched));
         assert!(crate::elf::Elf::parse(&bytes).unwrap().is_static());
+    }
+
+    #[test]
+    fn images_that_differ_in_anything_of_the_private_copy_have_other_build_ids() {
+        let runtime = runtime(0);
+        let other = Origin {
+            distribution: "other".to_owned(),
+            ..origin()
+        };
+        let mut grown = runtime.clone();
+        grown.push(0);
+        let id = |runtime: &[u8], tools: &[u8], description: &[u8], origin: &Origin| {
+            let parts = Parts {
+                runtime,
+                tools,
+                description,
+                origin,
+                reserved: b"",
+            };
+            plan(&parts, &[]).marker.build_id
+        };
+        let ids = [
+            id(&runtime, b"tools", b"one", &origin()),
+            id(&runtime, b"tools", b"two", &origin()),
+            id(&runtime, b"toolz", b"one", &origin()),
+            id(&runtime, b"tools", b"one", &other),
+            id(&grown, b"tools", b"one", &origin()),
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+        assert_eq!(ids[0], id(&runtime, b"tools", b"one", &origin()));
     }
 
     #[test]
@@ -257,6 +311,8 @@ mod tests {
         let parts = Parts {
             runtime: &runtime,
             tools: b"",
+            description: DESCRIPTION,
+            origin: &origin(),
             reserved: b"",
         };
         for size in [4, 6] {
@@ -278,6 +334,8 @@ mod tests {
         let parts = Parts {
             runtime: &runtime,
             tools: b"",
+            description: DESCRIPTION,
+            origin: &origin(),
             reserved: b"",
         };
         let layers = vec![Layer {
@@ -294,6 +352,8 @@ mod tests {
         let parts = Parts {
             runtime: b"",
             tools: b"",
+            description: DESCRIPTION,
+            origin: &origin(),
             reserved: b"",
         };
         let none: Vec<Layer<&[u8]>> = Vec::new();

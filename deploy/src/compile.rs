@@ -1,7 +1,7 @@
 //! The compile stage: makes the runtime, the program at the start of every image, and what the runtime runs on the host.
 //!
-//! Cargo decides what must be compiled again. What the program knows from birth is handed over in environment variables; all
-//! of them are the same for the same sources, so that the same sources give the same program.
+//! Cargo decides what must be compiled again. One program is made for all images: what differs between them is put beside it when an image is assembled
+//! ([`crate::marker`]), so that the same sources give the same program.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,6 @@ use serde::Deserialize;
 
 use crate::elf::{Elf, ElfError};
 use crate::file::{self, FileError};
-use crate::timestamp;
 
 /// A package, and the program in it.
 #[derive(Clone, Copy)]
@@ -36,16 +35,6 @@ const FETCHER: Package = Package {
 };
 /// Separates the words of `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
-
-/// What is compiled into the runtime.
-pub(crate) struct Inputs<'a> {
-    pub(crate) workspace: &'a Path,
-    pub(crate) distribution: &'a str,
-    /// Bytes.
-    pub(crate) reserved_size: u64,
-    pub(crate) tools_json: &'a Path,
-    pub(crate) meta_json: &'a Path,
-}
 
 /// A compiled runtime.
 pub(crate) struct Runtime {
@@ -131,18 +120,12 @@ pub(crate) fn target_dir(workspace: &Path) -> Result<PathBuf, CompileError> {
 }
 
 /// Compiles the runtime and makes sure that it is static.
-pub(crate) fn compile(inputs: &Inputs) -> Result<Runtime, CompileError> {
-    let triple = host_triple(inputs.workspace)?;
-    let revision = timestamp::revision(inputs.workspace);
-    let mut cargo = command(inputs.workspace);
-    cargo
-        .env("FIM_DIST", inputs.distribution)
-        .env("FIM_RESERVED_SIZE", inputs.reserved_size.to_string())
-        .env("FIM_FILE_TOOLS", inputs.tools_json)
-        .env("FIM_FILE_META", inputs.meta_json)
-        .env("FIM_COMMIT", &revision.commit)
-        .env("FIM_TIMESTAMP", &revision.timestamp);
-    let (program, unchanged) = make(cargo, RUNTIME, inputs.workspace, &triple)?;
+pub(crate) fn compile(workspace: &Path) -> Result<Runtime, CompileError> {
+    let triple = host_triple(workspace)?;
+    let mut cargo = command(workspace);
+    // It would become the size of a space that the runtime makes; it makes none, and would be compiled again.
+    cargo.env_remove("FIM_RESERVED_SIZE");
+    let (program, unchanged) = make(cargo, RUNTIME, workspace, &triple)?;
     Ok(Runtime {
         program,
         triple,

@@ -49,6 +49,12 @@ pub enum Error {
     /// The reserved space cannot be as large as asked.
     #[error(transparent)]
     Reserved(#[from] ReservedError),
+    /// What the image is made from cannot be said in it.
+    #[error(transparent)]
+    Origin(crate::marker::MarkerError),
+    /// An image was not upgraded.
+    #[error(transparent)]
+    Upgrade(#[from] crate::upgrade::UpgradeError),
     /// The image could not be put together.
     #[error(transparent)]
     Output(#[from] OutputError),

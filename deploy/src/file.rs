@@ -113,7 +113,8 @@ pub(crate) fn write_changed(path: &Path, bytes: &[u8]) -> Result<(), FileError> 
     })
 }
 
-fn fill_new<T, E>(
+/// Writes a new file by `fill` and syncs it.
+pub(crate) fn fill_new<T, E>(
     path: &Path,
     mode: u32,
     fill: impl FnOnce(&mut File) -> Result<T, E>,
@@ -135,7 +136,7 @@ where
 }
 
 /// Makes a rename durable: the name is data of the directory.
-fn sync_parent(path: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

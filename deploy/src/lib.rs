@@ -11,6 +11,8 @@ mod digest;
 mod error;
 mod fetch;
 mod file;
+mod image;
+mod inspect;
 mod layer;
 mod linked;
 mod mmdebstrap;
@@ -22,6 +24,7 @@ mod settings;
 mod source;
 mod timestamp;
 mod tree;
+mod upgrade;
 
 pub mod assemble;
 pub mod distribution;
@@ -37,6 +40,8 @@ pub use compile::CompileError;
 pub use error::Error;
 pub use fetch::FetchError;
 pub use file::FileError;
+pub use image::ImageError;
+pub use inspect::{Inspection, inspect};
 pub use layer::LayerError;
 pub use mmdebstrap::MmdebstrapError;
 pub use options::Options;
@@ -45,11 +50,14 @@ pub use report::{Report, Stage};
 pub use reserved::{DEFAULT_SIZE as DEFAULT_RESERVED_SIZE, ReservedError};
 pub use settings::SettingError;
 pub use source::SourceError;
+pub use upgrade::UpgradeError;
 
 use distribution::Distribution;
 use layer::Layers;
+use marker::Origin;
 use settings::Settings;
 use source::Source;
+use timestamp::Revision;
 
 /// Compression level of layers unless another one is asked for.
 pub const DEFAULT_LEVEL: u8 = 7;
@@ -84,26 +92,7 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     let _lock = lock(&cache)?;
     source::check_host(&distribution, options.given(), &cache)?;
 
-    report.begins(Stage::Tools);
-    let fetcher = compile::fetcher(&options.workspace)?;
-    let tools = tools::gather(&cache, options.tools.as_deref(), fetcher)?;
-    report.ends(Stage::Tools, &tools.summary, tools.unchanged);
-
-    report.begins(Stage::Compile);
-    let runtime = compile::compile(&compile::Inputs {
-        workspace: &options.workspace,
-        distribution: &options.distribution,
-        reserved_size: options.reserved_size,
-        tools_json: &tools.tools_json,
-        meta_json: &tools.meta_json,
-    })?;
-    let summary = format!(
-        "{}, {}",
-        runtime.triple,
-        report::bytes(runtime.program.len() as u64)
-    );
-    report.ends(Stage::Compile, &summary, runtime.unchanged);
-
+    let (tools, described, runtime) = make_program(&cache, options, report)?;
     let (layers, source) = make_layers(&cache, &distribution, options, &name, report)?;
     if let Some(execution) = source.execution() {
         let user = layers.user();
@@ -114,6 +103,8 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     let inputs = output::Inputs {
         runtime: &runtime.program,
         tools: &file::read(&tools.blob)?,
+        description: &described.bytes,
+        origin: &origin(options, described.servers),
         reserved: &reserved::fresh(
             &cache,
             options.reserved_size,
@@ -124,6 +115,74 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     };
     file::create_dir(&options.out)?;
     Ok(output::write(&cache, &options.out, &name, &inputs, report)?)
+}
+
+/// What to upgrade.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    /// The image.
+    pub image: PathBuf,
+    /// Whether it stays under its second name, `<image>.old`.
+    pub keep: bool,
+    /// Where static `bash` and `busybox` are looked for first.
+    pub tools: Option<PathBuf>,
+}
+
+/// Gives an image the program and the tools that [`build`] would give it. Settings, layers and the name of the distribution
+/// stay. Answers the image, without links.
+///
+/// # Errors
+/// When it is no image, or damaged, or something is refused. The image is then as it was; when it was replaced already and
+/// only what is left was not cleared away, it is the new one.
+pub fn upgrade(wanted: &Upgrade, report: &mut dyn Report) -> Result<PathBuf, Error> {
+    let names = upgrade::Names::of(&wanted.image)?;
+    // Before anything is compiled for what is no image.
+    let old = image::Image::open(&names.image).map_err(UpgradeError::from)?;
+    let options = Options {
+        dist: Some(old.marker.origin.distribution.clone()),
+        tools: wanted.tools.clone(),
+        ..Options::new("")
+    };
+    drop(old);
+    upgrade::clear_way(&names)?;
+    let cache = compile::target_dir(&options.workspace)?.join("deploy");
+    file::create_dir(&cache)?;
+    let _lock = lock(&cache)?;
+    let (tools, described, runtime) = make_program(&cache, &options, report)?;
+    report.begins(Stage::Assemble);
+    let renewed = upgrade::Renewed {
+        runtime: &runtime.program,
+        tools: &file::read(&tools.blob)?,
+        description: &described.bytes,
+        origin: origin(&options, described.servers),
+    };
+    let kept = upgrade::upgrade(&names, &renewed, wanted.keep)?;
+    let summary = format!("{}, {kept}", names.image.display());
+    report.ends(Stage::Assemble, &summary, false);
+    Ok(names.image)
+}
+
+/// The stages tools and compile, which are the same for every image.
+fn make_program(
+    cache: &Path,
+    options: &Options,
+    report: &mut dyn Report,
+) -> Result<(tools::Tools, tools::Described, compile::Runtime), Error> {
+    report.begins(Stage::Tools);
+    let fetcher = compile::fetcher(&options.workspace)?;
+    let tools = tools::gather(cache, options.tools.as_deref(), fetcher)?;
+    let described = tools.described(options.tools_json.as_deref(), options.meta_json.as_deref())?;
+    report.ends(Stage::Tools, &tools.summary, tools.unchanged);
+
+    report.begins(Stage::Compile);
+    let runtime = compile::compile(&options.workspace)?;
+    let summary = format!(
+        "{}, {}",
+        runtime.triple,
+        report::bytes(runtime.program.len() as u64)
+    );
+    report.ends(Stage::Compile, &summary, runtime.unchanged);
+    Ok((tools, described, runtime))
 }
 
 /// What would be built, one line for each stage, if [`build`] were called. Nothing is read but the distribution's file, and
@@ -141,10 +200,7 @@ pub fn plan(options: &Options) -> Result<Vec<(Stage, String)>, Error> {
         None => "from `PATH` or `apt-get`".to_owned(),
     };
     let root = source::planned(&checked.distribution, options.given())?;
-    let compile = format!(
-        "the runtime of `{}`, {size} for settings",
-        options.distribution
-    );
+    let compile = format!("the runtime, {size} for settings");
     Ok(vec![
         (Stage::Tools, tools),
         (Stage::Compile, compile),
@@ -172,6 +228,8 @@ impl Checked {
             return Err(Error::Level(options.level));
         }
         reserved::check(options.reserved_size)?;
+        let origin = origin(options, Vec::new());
+        origin.check().map_err(Error::Origin)?;
         let distribution = Distribution::load(&options.places(), &options.distribution)?;
         source::check(&distribution, options.given())?;
         let settings = Settings::of_distribution(&distribution.settings);
@@ -180,6 +238,19 @@ impl Checked {
             settings: settings.map_err(|error| of_setting(options, error))?,
             distribution,
         })
+    }
+}
+
+/// What the image will say that it was made from.
+fn origin(options: &Options, servers: Vec<String>) -> Origin {
+    let Revision { commit, timestamp } = timestamp::revision(&options.workspace);
+    let distribution = options.dist.as_ref().unwrap_or(&options.distribution);
+    Origin {
+        distribution: distribution.to_lowercase(),
+        commit,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        timestamp,
+        servers,
     }
 }
 

@@ -12,6 +12,12 @@ use crate::{DEFAULT_LEVEL, DEFAULT_RESERVED_SIZE};
 pub struct Options {
     /// Name of the distribution: a file of `deploy/distributions/` without its extension.
     pub distribution: String,
+    /// What the image says that its distribution is, in place of that name.
+    pub dist: Option<String>,
+    /// A table of the tools in place of the one that the build makes: it may leave tools out and give them other links.
+    pub tools_json: Option<PathBuf>,
+    /// What is told about the tools in place of what the build tells.
+    pub meta_json: Option<PathBuf>,
     /// What the distribution is made from, when it takes something.
     pub source: Option<PathBuf>,
     /// SHA-256 that `source` must have, in hexadecimal, when it is a file.
@@ -48,6 +54,9 @@ impl Options {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         Options {
             distribution: distribution.into(),
+            dist: None,
+            tools_json: None,
+            meta_json: None,
             source: None,
             sha256: None,
             mirror: None,

@@ -10,6 +10,7 @@ use crate::Built;
 use crate::assemble::{self, AssembleError, Layer, Parts};
 use crate::digest::{self, Stamp, Sum};
 use crate::file::{self, FileError, failed};
+use crate::marker::Origin;
 use crate::report::{self, Report, Stage};
 
 /// Why an image could not be put together.
@@ -32,6 +33,8 @@ pub enum OutputError {
 pub(crate) struct Inputs<'a> {
     pub(crate) runtime: &'a [u8],
     pub(crate) tools: &'a [u8],
+    pub(crate) description: &'a [u8],
+    pub(crate) origin: &'a Origin,
     pub(crate) reserved: &'a [u8],
     pub(crate) layers: &'a [PathBuf],
 }
@@ -102,6 +105,8 @@ fn assemble(image: &Path, inputs: &Inputs) -> Result<(), OutputError> {
     let parts = Parts {
         runtime: inputs.runtime,
         tools: inputs.tools,
+        description: inputs.description,
+        origin: inputs.origin,
         reserved: inputs.reserved,
     };
     file::write_whole(image, 0o755, |file| {
@@ -123,9 +128,15 @@ fn open(path: &Path) -> Result<Layer<File>, FileError> {
 fn digest_of(inputs: &Inputs) -> Result<Sum, FileError> {
     let mut sum = digest::Inputs::of_stage("assemble 1");
     sum.add_this_program()?;
-    for part in [inputs.runtime, inputs.tools, inputs.reserved] {
+    for part in [
+        inputs.runtime,
+        inputs.tools,
+        inputs.description,
+        inputs.reserved,
+    ] {
         sum.add(part);
     }
+    sum.add(format!("{:?}", inputs.origin));
     for path in inputs.layers {
         sum.add(sum_of_file(path)?);
     }
@@ -140,7 +151,7 @@ fn sum_of_file(path: &Path) -> Result<Sum, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marker::{MAGIC, SIZE};
+    use crate::marker::tests::origin;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -162,8 +173,7 @@ mod tests {
     impl Bench {
         fn new() -> Bench {
             let dir = tempfile::tempdir().unwrap();
-            let mut runtime = crate::elf::tests::synthetic(&[(1, &MAGIC)]);
-            runtime.extend_from_slice(&[0; SIZE]);
+            let runtime = crate::marker::tests::runtime(1);
             let layer = dir.path().join("layer");
             fs::write(&layer, "layer").unwrap();
             fs::create_dir(dir.path().join("dist")).unwrap();
@@ -184,6 +194,8 @@ mod tests {
             let inputs = Inputs {
                 runtime: &self.runtime,
                 tools: b"tools",
+                description: b"described",
+                origin: &origin(),
                 reserved: &[0; 4096],
                 layers: &self.layers,
             };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use flatimage_reserved::{
-    FieldValue, Record, Space, SpaceError, Store, StoreError, Value, declared,
+    FieldValue, Record, RegionDecl, Space, SpaceError, Store, StoreError, Value, declared,
 };
 
 use crate::file::{self, FileError, failed};
@@ -59,6 +59,21 @@ pub(crate) fn fresh(
     (count, length): (u64, u64),
     settings: &Settings,
 ) -> Result<Vec<u8>, ReservedError> {
+    // The fields in declared order.
+    let layers = Record(vec![FieldValue::Number(count), FieldValue::Number(length)]);
+    let mut values: Vec<(&'static RegionDecl, Value)> =
+        vec![(declared::LAYERS, Value::Record(Some(layers)))];
+    values.extend(settings.iter().cloned());
+    holding(cache, size, &values)
+}
+
+/// A reserved space of `size` bytes in which the settings have these values, and all others their defaults. It is made in a
+/// file of `cache`.
+pub(crate) fn holding(
+    cache: &Path,
+    size: u64,
+    values: &[(&'static RegionDecl, Value)],
+) -> Result<Vec<u8>, ReservedError> {
     check(size)?;
     let space = Space {
         size,
@@ -67,12 +82,11 @@ pub(crate) fn fresh(
     let path = cache.join("reserved");
     fs::write(&path, space.blank()?).map_err(failed("write", &path))?;
     let store = Store::open_in(space, &path, 0)?;
-    // The fields in declared order.
-    let layers = Record(vec![FieldValue::Number(count), FieldValue::Number(length)]);
     let mut locked = store.lock()?;
-    locked.write(declared::LAYERS, &Value::Record(Some(layers)))?;
-    for (region, value) in settings.iter() {
-        locked.write(region, value)?;
+    for (region, value) in values {
+        if *value != region.default_value() {
+            locked.write(region, value)?;
+        }
     }
     drop(locked);
     Ok(file::read(&path)?)

@@ -16,9 +16,11 @@ use crate::sandbox::plain;
 
 mod glob;
 mod loader_cache;
+mod subordinate;
 
 pub use glob::wildcard;
 pub use loader_cache::{Class, Library};
+pub use subordinate::SubordinateIds;
 
 /// What a path of the host leads to, links followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub trait Files {
     fn matches(&self, pattern: &str) -> Vec<PathBuf>;
     /// The shared libraries that the host's loader knows, in its order.
     fn libraries(&self) -> Vec<Library>;
+    /// The text of a file; `None` when there is none.
+    fn read(&self, path: &Path) -> Option<String>;
 }
 
 /// An account as the container shows it.
@@ -204,6 +208,10 @@ impl Files for RealFiles {
     fn libraries(&self) -> Vec<Library> {
         let cache = fs::read(loader_cache::PATH).unwrap_or_default();
         loader_cache::libraries(&cache).unwrap_or_default()
+    }
+
+    fn read(&self, path: &Path) -> Option<String> {
+        fs::read_to_string(path).ok()
     }
 }
 

@@ -99,7 +99,12 @@ fn unpack_apart(
     fs::DirBuilder::new().mode(0o700).create(&unfinished)?;
     let unpack = || {
         let image = File::open(image)?;
-        tools::unpack(&what.tools(), &image, placement.tools_offset, &unfinished)?;
+        tools::unpack(
+            &what.tools(&image)?,
+            &image,
+            placement.tools_offset,
+            &unfinished,
+        )?;
         // As above: the name must not last longer than the contents.
         nix::unistd::syncfs(&File::open(&unfinished)?)?;
         match fs::rename(unfinished.join(what.directory()), apart) {
@@ -200,7 +205,7 @@ fn create(parent: &Path, directory: &Path, image: &Path, placement: &Placement) 
 fn fill(directory: &Path, image: &Path, placement: &Placement) -> io::Result<()> {
     let mut image = File::open(image)?;
     let tools = directory.join("tools");
-    let table = tools::table();
+    let table = tools::table(&image)?;
     if !table.is_empty() {
         fs::create_dir(&tools)?;
         fs::set_permissions(&tools, Permissions::from_mode(0o755))?;

@@ -57,11 +57,17 @@ pub fn kept(host: &Host, image: &Path, placement: &Placement) -> (Tools, Option<
     let unit = private::unit(|name| host.environment.get(name).cloned(), image, placement);
     let (runtime, tools) = unit.map(|unit| (unit.runtime, unit.tools)).unzip();
     let tools = match tools.flatten() {
-        _ if crate::tools::table().is_empty() => Tools::None,
         Some(directory) => Tools::Directory(directory),
+        // What cannot be read is said where it is unpacked.
+        None if has_none(image) => Tools::None,
         None => Tools::Memory,
     };
     (tools, runtime)
+}
+
+fn has_none(image: &Path) -> bool {
+    let table = File::open(image).and_then(|image| crate::tools::table(&image));
+    table.is_ok_and(|table| table.is_empty())
 }
 
 /// The environment as it was before the program moved out of the image.

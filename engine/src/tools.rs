@@ -1,8 +1,10 @@
 //! The tools that an image brings: a static `bash` and a busybox with its applets, programs that serve a root, and one that
 //! fetches files.
 //!
-//! They follow the program in the image, each compressed by itself (zstd). A table compiled
-//! into the program says where; sizes are in bytes, offsets count from the first tool.
+//! They follow the program in the image, each compressed by itself (zstd). Behind them is the image's description
+//! ([`description`]), whose table says where each is; it is only read where a tool is needed that is not unpacked yet.
+
+mod description;
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -12,7 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::release;
+use crate::marker;
+use description::Description;
 
 /// Where the tools are while the container runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub enum Tools {
 #[derive(Debug, Deserialize)]
 pub struct Tool {
     name: String,
-    directory: String,
+    directory: Directory,
     offset: u64,
     compressed_size: u64,
     size: u64,
@@ -38,9 +41,25 @@ pub struct Tool {
     links: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Table {
-    tools: Vec<Tool>,
+/// Where a tool belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Directory {
+    Bin,
+    Sbin,
+    Servers,
+    Host,
+}
+
+impl Directory {
+    fn name(self) -> &'static str {
+        match self {
+            Directory::Bin => "bin",
+            Directory::Sbin => "sbin",
+            Directory::Servers => "servers",
+            Directory::Host => "host",
+        }
+    }
 }
 
 /// Where tools are that the container has nothing of.
@@ -53,20 +72,26 @@ pub enum Apart {
 }
 
 impl Apart {
-    /// The name of their directory.
-    pub fn directory(self) -> &'static str {
+    fn kind(self) -> Directory {
         match self {
-            Apart::Servers => "servers",
-            Apart::Host => "host",
+            Apart::Servers => Directory::Servers,
+            Apart::Host => Directory::Host,
         }
     }
 
+    /// The name of their directory.
+    pub fn directory(self) -> &'static str {
+        self.kind().name()
+    }
+
     /// The tools.
-    pub fn tools(self) -> Vec<Tool> {
-        let tools = all().into_iter();
-        tools
-            .filter(|tool| tool.directory == self.directory())
-            .collect()
+    ///
+    /// # Errors
+    /// As [`all`].
+    pub fn tools(self, image: &File) -> io::Result<Vec<Tool>> {
+        let mut tools = all(image)?;
+        tools.retain(|tool| tool.directory == self.kind());
+        Ok(tools)
     }
 }
 
@@ -77,28 +102,36 @@ pub const LOADER: &str = "ld.so";
 pub const FETCHER: &str = "fim-fetch";
 
 /// The tools of the container that the image was built with.
-pub fn table() -> Vec<Tool> {
-    let apart = [Apart::Servers, Apart::Host].map(Apart::directory);
-    let tools = all().into_iter();
-    tools
-        .filter(|tool| !apart.contains(&tool.directory.as_str()))
-        .collect()
-}
-
-/// The names of what serves a root.
-pub fn server_names() -> Vec<String> {
-    let servers = Apart::Servers.tools().into_iter();
-    servers.map(|tool| tool.name).collect()
-}
-
-/// Everything that the image was built with.
 ///
-/// # Panics
-/// Never in a program whose tests pass: the table is a build-time input.
-pub fn all() -> Vec<Tool> {
-    let table: Table =
-        serde_json::from_str(release::TOOLS_TABLE).expect("the table is checked by a test");
-    table.tools
+/// # Errors
+/// As [`all`].
+pub fn table(image: &File) -> io::Result<Vec<Tool>> {
+    let mut tools = all(image)?;
+    tools.retain(|tool| matches!(tool.directory, Directory::Bin | Directory::Sbin));
+    Ok(tools)
+}
+
+/// Everything that the image was built with; nothing where this program is in no image.
+///
+/// # Errors
+/// When the description cannot be read; `InvalidData` when it is not the one that the image was made with, or no description.
+pub fn all(image: &File) -> io::Result<Vec<Tool>> {
+    Ok(described(image)?.tools)
+}
+
+/// Version, licence, source and sum of each tool, as the JSON text that the image was made with.
+///
+/// # Errors
+/// As [`all`].
+pub fn metadata(image: &File) -> io::Result<String> {
+    Ok(described(image)?.metadata)
+}
+
+fn described(image: &File) -> io::Result<Description> {
+    match marker::placement() {
+        Some(placement) => Description::read(image, &placement),
+        None => Ok(Description::default()),
+    }
 }
 
 impl Tool {
@@ -129,12 +162,7 @@ impl Tool {
         let copied = zstd::Decoder::new(compressed)
             .and_then(|decoder| io::copy(&mut decoder.take(self.size + 1), &mut digest))
             .map_err(|_| "it does not decompress".to_owned())?;
-        let found: String = digest
-            .0
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let found = marker::hex(&digest.0.finalize());
         match copied == self.size && found == self.sha256 {
             true => Ok(copied),
             false => Err("its sha256 is another".to_owned()),
@@ -151,7 +179,9 @@ impl Tool {
             at: offset + self.offset,
             left: self.compressed_size,
         };
-        let written = io::copy(&mut zstd::Decoder::new(compressed)?, to)?;
+        // The table knows the size; a damaged frame may claim any.
+        let mut decoder = zstd::Decoder::new(compressed)?.take(self.size + 1);
+        let written = io::copy(&mut decoder, to)?;
         match written == self.size {
             true => Ok(()),
             false => {
@@ -183,7 +213,7 @@ impl io::Write for Digest {
 /// As reading, decompressing and writing do; `InvalidData` when a size is not the table's.
 pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Result<()> {
     for tool in tools {
-        let directory = to.join(&tool.directory);
+        let directory = to.join(tool.directory.name());
         fs::create_dir_all(&directory)?;
         // Whatever the caller's mask: the ids of the container may be others than the caller's.
         fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
@@ -224,7 +254,7 @@ mod tests {
     fn tool(name: &str, offset: u64, compressed: &[u8], size: u64, links: &[&str]) -> Tool {
         Tool {
             name: name.into(),
-            directory: "sbin".into(),
+            directory: Directory::Sbin,
             offset,
             compressed_size: compressed.len() as u64,
             size,
@@ -234,8 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn the_compiled_table_can_be_read() {
-        assert!(all().iter().all(|tool| !tool.name.is_empty()));
+    fn a_program_that_is_in_no_image_has_no_tools() {
+        let nothing = tempfile::tempfile().unwrap();
+        assert!(all(&nothing).unwrap().is_empty());
+        assert_eq!(metadata(&nothing).unwrap(), "{}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! program that runs in it. Needs the packages of `.ci/packages`.
 #![cfg(feature = "distribution")]
 
+#[path = "distribution/packages.rs"]
+mod packages;
 mod support;
 
 use std::fs;
@@ -18,7 +20,9 @@ fn archive() -> &'static Path {
         let archive = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian.tar");
         let mut command = Command::new("mmdebstrap");
         command
-            .args(["--quiet", "--variant=minbase", &suite()])
+            .args(["--quiet", "--variant=minbase"])
+            // A package manager beside its own.
+            .args(["--include=pacman-package-manager", &suite()])
             .arg(&archive);
         let ran = Ran::of(command);
         assert_eq!(ran.code, 0, "{ran:?}");
@@ -150,6 +154,13 @@ fn a_distribution_becomes_a_layer_and_its_programs_run() {
     }
 }
 
+/// A package is installed, replaced by a newer one and removed, one of the layer as well, and directories are moved.
+const PACKAGES: &str = "set -e; cd /tmp; mkdir -p p/DEBIAN p/opt/it/doc; for v in 1 2; do echo $v > p/opt/it/version; \
+    printf 'Package: it\nVersion: %s\nArchitecture: all\nMaintainer: it <it@it>\nDescription: it\n' $v > p/DEBIAN/control; \
+    dpkg-deb --build p it-$v.deb >/dev/null; dpkg --install it-$v.deb >/dev/null; done; cat /opt/it/version; \
+    dpkg --remove it make >/dev/null; ! test -e /opt/it -o -e /usr/bin/make; \
+    mv /etc/apt /etc/moved; test -e /etc/moved/apt.conf.d; ! test -e /etc/apt; echo moved";
+
 #[test]
 fn debian_is_made_of_packages_by_whoever_builds() {
     let place = Place::blueprint(Who::Caller);
@@ -167,10 +178,19 @@ fn debian_is_made_of_packages_by_whoever_builds() {
         assert_eq!(release, "debian C.UTF-8\n");
         let listed = place.succeed(&["fim-root", "dpkg", "--list", "make"]);
         assert!(listed.contains("ii  make"), "{listed}");
-        let user = "eval \"$(apt-config shell user APT::Sandbox::User)\"; echo $user";
-        assert_eq!(place.shell(user), "root\n");
         let modes = "stat -c '%a %F' /usr/bin/passwd /dev/null";
         assert!(place.shell(modes).starts_with("4755 regular file\n"));
+        for kind in ["bwrap", "overlayfs", "unionfs"] {
+            let mut command = place.image(&["fim-root", "bash", "-c", PACKAGES]);
+            command.env("FIM_OVERLAY", kind);
+            let ran = Ran::of(command);
+            assert_eq!(
+                (ran.code, ran.out.as_str()),
+                (0, "2\nmoved\n"),
+                "{kind}: {ran:?}"
+            );
+            place.succeed(&["fim-data", "purge"]);
+        }
         place.assert_clean();
     }
     // Packages that were fetched are not fetched again, and what cannot be had is said in one line.

@@ -1,6 +1,8 @@
 //! Whoever stacks the layers: the files are the same, shared as ever, and nothing is left.
 
 mod support;
+#[path = "overlay/unionfs.rs"]
+mod unionfs;
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +20,10 @@ use support::{ORDINARY, Place, Ran, Who, chapter, everybody};
 const WAITS: &str = "echo ready; while read -r line; do eval \"$line\"; done";
 
 /// The kinds there are.
-const KINDS: [&str; 2] = ["bwrap", "overlayfs"];
+const KINDS: [&str; 3] = ["bwrap", "overlayfs", "unionfs"];
+
+/// Those of them that a program of the image does, and the program.
+const PROGRAMS: [(&str, &str); 2] = [("overlayfs", "fuse-overlayfs"), ("unionfs", "unionfs")];
 
 /// What a program does with files.
 const OPERATIONS: &str = include_str!("overlay/operations.py");
@@ -48,7 +53,10 @@ fn prints(place: &Place, kind: &str, script: &str) -> String {
 fn stacker(place: &Place) -> i32 {
     let is_one = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains("fuse-overlayfs")
+        let line = String::from_utf8_lossy(&line);
+        PROGRAMS
+            .iter()
+            .any(|(_, program)| line.contains(&format!("/servers/{program}")))
     };
     let mut found = place.servers().into_iter().filter(is_one);
     found
@@ -85,6 +93,14 @@ fn it_is_chosen_in_the_image_and_for_one_start_by_a_variable() {
             "{plan}"
         );
         assert_eq!(prints(&place, "bwrap", TYPE), "overlay\n");
+        assert_eq!(prints(&place, "unionfs", TYPE), "fuse.unionfs\n");
+        place.succeed(&["fim-overlay", "set", "unionfs"]);
+        assert_eq!(place.succeed(&["fim-overlay", "show"]), "UNIONFS\n");
+        let plan = place.succeed(&["fim-plan"]);
+        assert!(
+            plan.contains(", with unionfs  # overlay unionfs\n"),
+            "{plan}"
+        );
         let ran = Ran::of(told(&place, "overlay", &["fim-exec", "true"]));
         assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
         assert!(ran.err.contains("did you mean `overlayfs`?"), "{ran:?}");
@@ -98,10 +114,14 @@ fn it_is_chosen_in_the_image_and_for_one_start_by_a_variable() {
 #[test]
 fn instances_share_the_root_and_end_in_any_order() {
     for who in everybody() {
-        let place = stacked(who, "overlayfs");
-        for (folds, killed) in [("0", false), ("0", true), ("1", false), ("1", true)] {
+        let place = Place::with_layer(who);
+        let cases = [("0", false), ("0", true), ("1", false), ("1", true)];
+        let cases = PROGRAMS
+            .iter()
+            .flat_map(|(kind, _)| cases.map(|case| (kind, case)));
+        for (kind, (folds, killed)) in cases {
             let start = || {
-                let mut command = place.image(&["fim-exec", "bash", "-c", WAITS]);
+                let mut command = told(&place, kind, &["fim-exec", "bash", "-c", WAITS]);
                 command.env("FIM_CASEFOLD", folds);
                 Running::ready(command)
             };
@@ -159,11 +179,14 @@ fn another_wish_is_refused_with_the_pid_and_a_stored_change_is_a_warning() {
 #[test]
 fn without_the_program_instances_end_with_one_line_and_the_next_start_works() {
     for who in everybody() {
-        let place = stacked(who, "overlayfs");
-        for folds in ["0", "1"] {
+        let place = Place::with_layer(who);
+        for (kind, folds) in PROGRAMS
+            .iter()
+            .flat_map(|(kind, _)| [(kind, "0"), (kind, "1")])
+        {
             let start = || {
-                let mut command =
-                    place.image(&["fim-exec", "bash", "-c", "echo ready; sleep 1000"]);
+                let waits = ["fim-exec", "bash", "-c", "echo ready; sleep 1000"];
+                let mut command = told(&place, kind, &waits);
                 command.env("FIM_CASEFOLD", folds);
                 Running::ready(command)
             };
@@ -187,17 +210,16 @@ fn without_the_program_instances_end_with_one_line_and_the_next_start_works() {
 fn without_fuse_the_kernel_does_it_with_one_warning() {
     for who in everybody() {
         let place = Place::blueprint(who);
-        place.succeed(&["fim-overlay", "set", "overlayfs"]);
-        let script = format!("echo x > /kept; {TYPE}");
-        let ran = Ran::of(place.prepared(NO_FUSE, &["fim-exec", "bash", "-c", &script]));
-        assert_eq!((ran.code, ran.out.as_str()), (0, "overlay\n"), "{ran:?}");
-        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
-        assert!(
-            ran.err
-                .starts_with("warning: fuse-overlayfs cannot be used: /dev/fuse"),
-            "{ran:?}"
-        );
-        assert_eq!(place.shell("cat /kept"), "x\n");
+        for (kind, name) in [("overlayfs", "fuse-overlayfs"), ("unionfs", "unionfs-fuse")] {
+            place.succeed(&["fim-overlay", "set", kind]);
+            let script = format!("echo x > /kept; {TYPE}");
+            let ran = Ran::of(place.prepared(NO_FUSE, &["fim-exec", "bash", "-c", &script]));
+            assert_eq!((ran.code, ran.out.as_str()), (0, "overlay\n"), "{ran:?}");
+            assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+            let warning = format!("warning: {name} cannot be used: /dev/fuse");
+            assert!(ran.err.starts_with(&warning), "{ran:?}");
+            assert_eq!(place.shell("cat /kept"), "x\n");
+        }
         place.assert_clean();
     }
 }
@@ -280,15 +302,17 @@ fn marks_that_the_filesystem_cannot_hold_for_the_kernel_stay_with_the_program() 
 #[test]
 fn changes_in_memory_and_programs_unpacked_in_memory_work() {
     for who in everybody() {
-        let place = stacked(who, "overlayfs");
-        let script = format!("echo x > /new; cat /new /first; {TYPE}");
-        let mut command = place.image(&["fim-exec", "bash", "-c", &script]);
-        command
-            .env("FIM_DIR_DATA", "/sys/none")
-            .env("HOME", "/sys/none");
-        let ran = Ran::of(command);
-        assert_eq!((ran.code, ran.out.as_str()), (0, "x\n1\nfuse\n"), "{ran:?}");
-        assert!(ran.err.contains("changes are lost"), "{ran:?}");
+        let place = Place::with_layer(who);
+        for (kind, filesystem) in [("overlayfs", "fuse"), ("unionfs", "fuse.unionfs")] {
+            let script = format!("echo x > /new; rm /second; cat /new /first; ls /second; {TYPE}");
+            let mut command = told(&place, kind, &["fim-exec", "bash", "-c", &script]);
+            command
+                .env("FIM_DIR_DATA", "/sys/none")
+                .env("HOME", "/sys/none");
+            let ran = Ran::of(command);
+            assert_eq!((ran.code, ran.out), (0, format!("x\n1\n{filesystem}\n")));
+            assert!(ran.err.contains("changes are lost"), "{}", ran.err);
+        }
         place.succeed(&["fim-exec", "true"]);
         place.assert_clean();
     }
@@ -297,7 +321,10 @@ fn changes_in_memory_and_programs_unpacked_in_memory_work() {
 #[test]
 fn what_one_kind_deleted_stays_deleted_under_every_other_and_in_a_layer() {
     for who in everybody() {
-        for (first, second) in [("overlayfs", "bwrap"), ("bwrap", "overlayfs")] {
+        let pairs = KINDS
+            .iter()
+            .flat_map(|first| KINDS.map(|second| (*first, second)));
+        for (first, second) in pairs.filter(|(first, second)| first != second) {
             let place = changes::with_layer(who);
             prints(&place, first, changes::CHANGES);
             let before = prints(&place, first, changes::SNAPSHOT);
@@ -499,7 +526,8 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_left_and_the_next_start_work
         let mut chance = Chance(13);
         for round in 0..16 {
             let start = || {
-                let mut command = place.image(&["fim-exec", "bash", "-c", BUSY]);
+                let (kind, _) = PROGRAMS[round / 2 % 2];
+                let mut command = told(&place, kind, &["fim-exec", "bash", "-c", BUSY]);
                 command.env("FIM_CASEFOLD", if round % 2 == 0 { "0" } else { "1" });
                 Running::spawned(command)
             };

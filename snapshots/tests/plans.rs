@@ -55,6 +55,11 @@ impl Files for Everything {
         [Class::Native, Class::Compat].map(library).into()
     }
 
+    fn read(&self, path: &Path) -> Option<String> {
+        let ids = path.starts_with("/etc/subuid") || path.starts_with("/etc/subgid");
+        ids.then(|| "ana:100000:65536\n".to_owned())
+    }
+
     fn matches(&self, pattern: &str) -> Vec<PathBuf> {
         vec![pattern.replace('*', "0").into()]
     }

@@ -113,6 +113,8 @@ fn answer(answer: Answer) -> Instruction {
         Answer::NoSuchCall => ERROR | 38,
         Answer::NoSuchFamily => ERROR | 97,
         Answer::Asked => ASK,
+        // No error: the call answers 0 and is not made.
+        Answer::Done => ERROR,
     };
     test(RETURN, answer, 0, 0)
 }

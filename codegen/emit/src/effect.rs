@@ -34,10 +34,16 @@ fn one(effect: &Effect) -> TokenStream {
             quote!(Share { namespace: #namespace })
         }
         Effect::Fold => quote!(Fold),
+        Effect::Subordinate => quote!(Subordinate),
         Effect::Allow { rules } => {
             let rules = rules.iter().map(Name::as_str);
             quote!(Allow { rules: &[#(#rules),*] })
         }
+        Effect::Emulate { rules } => {
+            let rules = rules.iter().map(Name::as_str);
+            quote!(Emulate { rules: &[#(#rules),*] })
+        }
+        Effect::File { target, text } => quote!(File { target: #target, text: #text }),
         Effect::Unmask { target } => quote!(Unmask { target: #target }),
         Effect::Stack { with } => {
             let with = stacker(*with);
@@ -108,6 +114,7 @@ fn stacker(stacker: Stacker) -> TokenStream {
     let stacker = match stacker {
         Stacker::Kernel => quote!(Kernel),
         Stacker::FuseOverlayfs => quote!(FuseOverlayfs),
+        Stacker::UnionfsFuse => quote!(UnionfsFuse),
     };
     quote!(::flatimage_reserved::Stacker::#stacker)
 }
@@ -117,6 +124,7 @@ fn condition(condition: &Condition) -> TokenStream {
         Condition::Env(name) => quote!(Env(#name)),
         Condition::Exists(path) => quote!(Exists(#path)),
         Condition::Root(root) => quote!(Root(#root)),
+        Condition::Privileged(privileged) => quote!(Privileged(#privileged)),
         Condition::Is(value) => quote!(Is(#value)),
     };
     quote!(::flatimage_reserved::Condition::#condition)

@@ -42,6 +42,7 @@ pub fn emit(model: &Model) -> TokenStream {
 
 fn rule_of(rule: &Rule, native: Machine, compat: Machine) -> TokenStream {
     let (name, summary, reason) = (rule.name.as_str(), &rule.summary, &rule.reason);
+    let emulates = rule.emulates;
     let denied = rule.deny.iter().map(denied);
     let (native, compat) = (code(rule, native), code(rule, compat));
     quote! {
@@ -49,6 +50,7 @@ fn rule_of(rule: &Rule, native: Machine, compat: Machine) -> TokenStream {
             name: #name,
             summary: #summary,
             reason: #reason,
+            emulates: #emulates,
             denied: &[#(#denied),*],
             native: #native,
             compat: #compat,
@@ -110,6 +112,7 @@ fn denied(denial: &Denial) -> String {
         Answer::NotPermitted => "EPERM",
         Answer::NoSuchCall => "ENOSYS",
         Answer::NoSuchFamily => "EAFNOSUPPORT",
+        Answer::Done => "no error, and nothing is done",
         Answer::Asked => "as the call that it stands for",
     };
     format!("{calls}{condition}: {answer}")

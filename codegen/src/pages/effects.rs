@@ -42,24 +42,30 @@ fn item(effect: &Effect, depth: usize) -> String {
             ),
             &[],
         ),
-        Effect::Allow { rules } => {
-            let rules: Vec<String> = rules
-                .iter()
-                .map(|rule| format!("[`{rule}`](filter.md#{rule})"))
-                .collect();
-            (
-                format!(
-                    "system calls that are denied otherwise: {}",
-                    rules.join(", ")
-                ),
-                &[],
-            )
-        }
+        Effect::Allow { rules } => (
+            format!("system calls that are denied otherwise: {}", links(rules)),
+            &[],
+        ),
+        Effect::Emulate { rules } => (
+            format!(
+                "system calls that are answered as if they had been done: {}",
+                links(rules)
+            ),
+            &[],
+        ),
+        Effect::File { target, text } => (
+            format!("a file {} with {}", code(target), code(text.trim_end())),
+            &[],
+        ),
         Effect::Unmask { target } => (
             format!("nothing below {} is hidden or made read-only", code(target)),
             &[],
         ),
         Effect::Fold => ("names of files are found in any case".to_owned(), &[]),
+        Effect::Subordinate => (
+            "the caller's subordinate ids besides the caller's own".to_owned(),
+            &[],
+        ),
         Effect::Stack { with } => (
             format!("layers and changes are stacked with {}", code(with.name())),
             &[],
@@ -99,6 +105,13 @@ fn item(effect: &Effect, depth: usize) -> String {
     };
     let indent = "  ".repeat(depth);
     format!("{indent}- {text}\n{}", list(inner, depth + 1))
+}
+
+fn links(rules: &[&str]) -> String {
+    let links = rules
+        .iter()
+        .map(|rule| format!("[`{rule}`](filter.md#{rule})"));
+    links.collect::<Vec<_>>().join(", ")
 }
 
 fn names(names: &[&str]) -> String {
@@ -142,6 +155,8 @@ fn condition(condition: &Condition) -> String {
         Condition::Exists(path) => format!("the host has {}", code(path)),
         Condition::Root(true) => "the program is root inside".to_owned(),
         Condition::Root(false) => "the program is not root inside".to_owned(),
+        Condition::Privileged(true) => "the caller is root on the host".to_owned(),
+        Condition::Privileged(false) => "the caller is not root on the host".to_owned(),
         Condition::Is(value) => format!("the value is {}", code(value)),
     }
 }

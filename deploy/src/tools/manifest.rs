@@ -104,8 +104,83 @@ pub(super) fn meta_json(found: &[Found], parts: &[Part]) -> Vec<u8> {
     })
 }
 
+/// The description of an image: both texts, with a zero byte between them.
+pub fn description(tools: &ToolsJson, metadata: &[u8]) -> Vec<u8> {
+    [&json(tools), &b"\0"[..], metadata].concat()
+}
+
+/// Both texts of a description; `None` when it is none.
+pub(crate) fn texts(description: &[u8]) -> Option<(&[u8], &[u8])> {
+    let middle = description.iter().position(|byte| *byte == 0)?;
+    Some((&description[..middle], &description[middle + 1..]))
+}
+
+/// `tools.json` out of its text; in words, why it is none.
+pub(crate) fn parse(text: &[u8]) -> Result<ToolsJson, String> {
+    serde_json::from_slice(text).map_err(|error| error.to_string())
+}
+
+/// The table given, when every program in it is one of those that were made.
+pub(super) fn chosen(given: ToolsJson, made: &ToolsJson) -> Result<ToolsJson, String> {
+    for entry in &given.tools {
+        let same = |tool: &&ToolEntry| {
+            let programs = [entry, *tool];
+            let [one, other] = programs.map(|tool| (&tool.name, tool.offset, &tool.sha256));
+            let [one_size, other_size] = programs.map(|tool| (tool.compressed_size, tool.size));
+            one == other && one_size == other_size
+        };
+        if !made.tools.iter().any(|tool| same(&tool)) {
+            return Err(format!("`{}` is no tool of this build", entry.name));
+        }
+    }
+    Ok(given)
+}
+
+/// Whether a text can be what `fim-version deps` answers; in words, why not.
+pub(super) fn check_metadata(text: &[u8]) -> Result<(), String> {
+    let object: Result<serde_json::Map<String, serde_json::Value>, _> =
+        serde_json::from_slice(text);
+    object.map(drop).map_err(|error| error.to_string())
+}
+
 fn json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(value).expect("names and numbers always have a JSON form");
     bytes.push(b'\n');
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, offset: u64) -> ToolEntry {
+        ToolEntry {
+            name: name.to_owned(),
+            directory: Directory::Sbin,
+            offset,
+            compressed_size: 1,
+            size: 2,
+            sha256: "00".to_owned(),
+            links: vec!["ls".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_given_names_tools_of_the_build_only() {
+        let made = ToolsJson {
+            tools: vec![entry("a", 0), entry("b", 1)],
+        };
+        let mut fewer = made.clone();
+        fewer.tools.remove(0);
+        fewer.tools[0].links.clear();
+        assert_eq!(chosen(fewer.clone(), &made), Ok(fewer));
+        let moved = ToolsJson {
+            tools: vec![entry("a", 1)],
+        };
+        let reason = chosen(moved, &made).unwrap_err();
+        assert_eq!(reason, "`a` is no tool of this build");
+        assert!(parse(b"{\"tools\": [{}]}").is_err());
+        assert!(check_metadata(b"[]").is_err());
+        assert!(check_metadata(b"{}").is_ok());
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! `bash` and the applets of `busybox` are in every container, whatever the root filesystem lacks. They are static, so that
 //! they run in any root. Each comes from the first place that has it: the directory given with `--tools`, `PATH`, the host's
-//! package client. They are compressed one by one, so that the runtime unpacks what it needs, and described by two files that
-//! are compiled into it: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]). Among them
+//! package client. They are compressed one by one, so that the runtime unpacks what it needs, and described by two texts that
+//! follow them: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]). Among them
 //! are programs that a container has nothing of: what serves its root ([`servers`]), and what fetches files for the runtime.
 
 mod apt;
@@ -119,6 +119,14 @@ pub enum ToolsError {
         /// The program.
         name: &'static str,
     },
+    /// What was given does not describe the tools.
+    #[error("`{}` does not describe the tools: {reason}", path.display())]
+    Described {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A program that stacks the root cannot be bundled.
     #[error("cannot bundle `{name}`: {reason}")]
     Bundle {
@@ -137,18 +145,66 @@ pub enum ToolsError {
     },
 }
 
-/// The tools, ready to be compiled in and assembled.
+/// The tools, ready to be assembled.
 pub(crate) struct Tools {
     /// All tools, compressed, one after the other.
     pub(crate) blob: PathBuf,
     /// What the runtime needs to unpack them.
-    pub(crate) tools_json: PathBuf,
+    tools_json: PathBuf,
     /// Where they came from.
-    pub(crate) meta_json: PathBuf,
+    meta_json: PathBuf,
     /// A line for the user.
     pub(crate) summary: String,
     /// Whether nothing had to be done.
     pub(crate) unchanged: bool,
+}
+
+/// What an image says of its tools.
+pub(crate) struct Described {
+    /// As it stands in the image.
+    pub(crate) bytes: Vec<u8>,
+    /// The programs among them that can stack a root.
+    pub(crate) servers: Vec<String>,
+}
+
+impl Tools {
+    /// What an image with these tools says of them; by the files given, where there are some.
+    pub(crate) fn described(
+        &self,
+        table: Option<&Path>,
+        metadata: Option<&Path>,
+    ) -> Result<Described, ToolsError> {
+        let made = file::read(&self.tools_json)?;
+        let made =
+            manifest::parse(&made).map_err(|reason| not_described(&self.tools_json, reason))?;
+        let tools = match table {
+            None => made,
+            Some(path) => {
+                let given = manifest::parse(&file::read(path)?);
+                let chosen = given.and_then(|given| manifest::chosen(given, &made));
+                chosen.map_err(|reason| not_described(path, reason))?
+            }
+        };
+        let metadata_path = metadata.unwrap_or(&self.meta_json);
+        let metadata = file::read(metadata_path)?;
+        manifest::check_metadata(&metadata)
+            .map_err(|reason| not_described(metadata_path, reason))?;
+        let servers = tools
+            .tools
+            .iter()
+            .filter(|tool| servers::serves(&tool.name));
+        Ok(Described {
+            servers: servers.map(|tool| tool.name.clone()).collect(),
+            bytes: manifest::description(&tools, &metadata),
+        })
+    }
+}
+
+fn not_described(path: &Path, reason: String) -> ToolsError {
+    ToolsError::Described {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 /// A file that the container has nothing of.
@@ -305,7 +361,8 @@ fn summary(found: &[Found], parts: &[Part], without: Option<&ToolsError>) -> Str
     let parts = parts
         .iter()
         .map(|part| format!("{} ({})", part.name, part.about.source));
-    let without = without.map(|reason| format!("without fuse-overlayfs, because {reason}"));
+    let without =
+        without.map(|reason| format!("without fuse-overlayfs and unionfs-fuse, because {reason}"));
     let all: Vec<String> = tools.chain(parts).chain(without).collect();
     all.join(", ")
 }

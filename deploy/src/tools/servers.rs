@@ -30,12 +30,25 @@ struct Server {
     licence: &'static str,
 }
 
-const SERVERS: [Server; 1] = [Server {
-    name: "fuse-overlayfs",
-    package: "fuse-overlayfs",
-    packaged: "usr/bin/fuse-overlayfs",
-    licence: "GPL-3.0-or-later",
-}];
+const SERVERS: [Server; 2] = [
+    Server {
+        name: "fuse-overlayfs",
+        package: "fuse-overlayfs",
+        packaged: "usr/bin/fuse-overlayfs",
+        licence: "GPL-3.0-or-later",
+    },
+    Server {
+        name: "unionfs",
+        package: "unionfs-fuse",
+        packaged: "usr/bin/unionfs",
+        licence: "BSD-3-Clause",
+    },
+];
+
+/// Whether a tool is a program that serves a root, and no library.
+pub(super) fn serves(name: &str) -> bool {
+    SERVERS.iter().any(|server| server.name == name)
+}
 
 /// SPDX expressions of libraries, by how their names begin. Both allow that whoever gets the library gets its source from
 /// where it came from, which the metadata name.
@@ -43,7 +56,7 @@ const LIBRARIES: [(&str, &str); 2] = [("libfuse", "LGPL-2.1-only"), ("", "LGPL-2
 
 /// The servers with everything they need, sorted by name; in words, why there are none.
 pub(super) fn gather(cache: &Path, path: Option<&OsStr>) -> Result<Vec<Part>, ToolsError> {
-    let kept = cache.join("fetched-servers");
+    let kept = cache.join("fetched-servers-2");
     if let Ok(parts) = load(&kept) {
         return Ok(parts);
     }
@@ -53,7 +66,7 @@ pub(super) fn gather(cache: &Path, path: Option<&OsStr>) -> Result<Vec<Part>, To
         path: path.unwrap_or_default(),
         scratch: &scratch,
     };
-    client.update("fuse-overlayfs")?;
+    client.update("fuse-overlayfs and unionfs-fuse")?;
     let mut packages = Packages {
         client: &client,
         got: BTreeMap::new(),

@@ -56,10 +56,24 @@ pub enum Active {
     },
     /// Names of files in the root are found in any case.
     Fold,
+    /// The container has the caller's subordinate ids besides the caller's own.
+    Subordinate,
     /// Rules of the filter of system calls do not hold.
     Allow {
         /// Their names.
         rules: &'static [&'static str],
+    },
+    /// Rules of the filter of system calls hold that answer calls as if they had been done.
+    Emulate {
+        /// Their names.
+        rules: &'static [&'static str],
+    },
+    /// A file in memory.
+    File {
+        /// Path in the container; may hold `$NAME`.
+        target: String,
+        /// What it holds.
+        text: &'static str,
     },
     /// What is hidden or read-only by default at a path and below it stays as it is.
     Unmask {
@@ -240,7 +254,13 @@ impl<'a> Scope<'a> {
             },
             Effect::Share { namespace } => Active::Share { namespace },
             Effect::Fold => Active::Fold,
+            Effect::Subordinate => Active::Subordinate,
             Effect::Allow { rules } => Active::Allow { rules },
+            Effect::Emulate { rules } => Active::Emulate { rules },
+            Effect::File { target, text } => Active::File {
+                target: self.fill(target),
+                text,
+            },
             Effect::Unmask { target } => Active::Unmask {
                 target: self.fill(target),
             },

@@ -53,10 +53,24 @@ pub enum Effect {
     },
     /// Names of files in the root are found in any case.
     Fold,
+    /// The container has the caller's subordinate ids besides the caller's own.
+    Subordinate,
     /// Rules of the filter of system calls do not hold.
     Allow {
         /// Their names.
         rules: &'static [&'static str],
+    },
+    /// Rules of the filter of system calls hold that answer calls as if they had been done.
+    Emulate {
+        /// Their names.
+        rules: &'static [&'static str],
+    },
+    /// A file in memory.
+    File {
+        /// Path in the container.
+        target: &'static str,
+        /// What it holds.
+        text: &'static str,
     },
     /// What is hidden or read-only by default at a path and below it stays as it is.
     Unmask {
@@ -153,6 +167,8 @@ pub enum Stacker {
     Kernel,
     /// The program of that name, over FUSE.
     FuseOverlayfs,
+    /// The program of that name, over FUSE.
+    UnionfsFuse,
 }
 
 /// A condition on the host, the request or the value.
@@ -164,6 +180,8 @@ pub enum Condition {
     Exists(&'static str),
     /// The program runs as root in the container (`true`) or not (`false`).
     Root(bool),
+    /// The caller is root on the host (`true`) or not (`false`).
+    Privileged(bool),
     /// The value of the flag (`on`, `off`) or the choice is this one.
     Is(&'static str),
 }
@@ -193,7 +211,7 @@ impl Access {
 
 impl Stacker {
     /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 2] = [Self::Kernel, Self::FuseOverlayfs];
+    pub const ALL: [Self; 3] = [Self::Kernel, Self::FuseOverlayfs, Self::UnionfsFuse];
 
     /// The name in a declaration.
     #[must_use]
@@ -201,6 +219,7 @@ impl Stacker {
         match self {
             Self::Kernel => "kernel",
             Self::FuseOverlayfs => "fuse-overlayfs",
+            Self::UnionfsFuse => "unionfs-fuse",
         }
     }
 
@@ -216,6 +235,7 @@ impl Stacker {
         match self {
             Self::Kernel => None,
             Self::FuseOverlayfs => Some("fuse-overlayfs"),
+            Self::UnionfsFuse => Some("unionfs"),
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct RuleDecl {
     pub summary: &'static str,
     /// Why.
     pub reason: &'static str,
+    /// Whether it answers calls as if they had been done. Such a rule holds only where an effect asks for it, any other
+    /// unless an effect allows it.
+    pub emulates: bool,
     /// The calls, each with condition and answer, in words.
     pub denied: &'static [&'static str],
     /// Its code for the machine's own calls.

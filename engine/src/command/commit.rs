@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use flatimage_reserved::effect::Stacker;
 
@@ -12,8 +13,9 @@ use super::unfinished::Unfinished;
 use super::{Session, warn};
 use crate::commit::{Changes, pack_changes};
 use crate::data::changes::{LAYERS, UNFINISHED};
-use crate::data::{self, Exclusive, ids};
+use crate::data::{self, Exclusive};
 use crate::image::data_layers;
+use crate::relocate;
 use crate::sandbox::{Failure, plain};
 
 /// Where the layer goes.
@@ -66,16 +68,19 @@ impl Session {
         let location = self.data_path();
         // It is not made for the sake of what cannot be in it.
         let opened = match data::existing(&location)? {
-            Some(_) => data::open(&location)?,
+            Some(_) => data::open(&location, None)?,
             None => None,
         };
         let Some(opened) = opened else {
             return nothing(&target);
         };
-        let data = opened.exclusive()?;
+        let mut data = opened.exclusive()?;
+        if data.directory.has_marks_of_unionfs() {
+            data = self.without_marks_of_unionfs(data)?;
+        }
         data.directory.settle()?;
-        data.directory
-            .mark_for(Stacker::Kernel, &ids::of_caller())?;
+        let map = data.directory.map()?;
+        data.directory.mark_for(Stacker::Kernel, &map)?;
         let committed = self.commit(&data, &target, level).map_err(|failure| {
             Failure::ours(format!(
                 "{}; the changes stay in {}",
@@ -98,6 +103,27 @@ impl Session {
         Ok(0)
     }
 
+    /// Has the marks of unionfs-fuse made the kernel's by a start that another stacks for.
+    fn without_marks_of_unionfs(&self, data: Exclusive) -> Result<Exclusive, Failure> {
+        drop(data);
+        let started = Command::new(&self.image.path)
+            .args(["fim-root", "bash", "-c", ":"])
+            .env_clear()
+            .envs(relocate::environment())
+            .env("FIM_OVERLAY", "bwrap")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| cannot(&plain(&error)))?;
+        if !started.status.success() {
+            let words = String::from_utf8_lossy(&started.stderr);
+            let last = words.lines().last().unwrap_or_default();
+            return Err(cannot(last.trim_start_matches("error: ")));
+        }
+        let opened = data::open(&self.data_path(), None)?;
+        let opened = opened.ok_or_else(|| cannot("the data directory is gone"))?;
+        Ok(opened.exclusive()?)
+    }
+
     /// Packs the changes to their place. Answers which layers of the data directory are in the image now, the lowest
     /// first; `None` when there was nothing to do.
     fn commit(
@@ -114,7 +140,7 @@ impl Session {
         let mut unfinished = unfinished.map_err(|error| cannot(&plain(&error)))?;
         let packed = match data.changes()? {
             Some(changes) => {
-                let map = ids::of_caller();
+                let map = data.directory.map()?;
                 let file = unfinished.file();
                 shown_progress(|progress| pack_changes(&changes, &map, file, level, progress))
                     .map_err(|reason| cannot(&reason))?

@@ -74,7 +74,7 @@ fn size(directory: &Directory) -> Result<u64, Failure> {
     let opened =
         File::open(&directory.path).map_err(|error| unreadable(&directory.path, &plain(&error)))?;
     let opened = OwnedFd::from(opened);
-    let counted = inside(&ids::of_caller(), || {
+    let counted = inside(&directory.map()?, || {
         nix::unistd::fchdir(&opened).map_err(|error| error.desc().to_lowercase())?;
         Ok(disk_usage_here()?.to_string())
     });

@@ -20,6 +20,7 @@ use crate::portal;
 use crate::release;
 use crate::relocate::{self, Running};
 use crate::sandbox::{Failure, OURS, boxed, lent, plain};
+use crate::tools;
 use crate::trace::trace;
 
 mod additional;
@@ -178,6 +179,10 @@ impl Session {
         File::open(&self.image.path)
             .map_err(|error| Failure::ours(format!("cannot read the image: {}", plain(&error))))
     }
+
+    fn tools_metadata(&self) -> Result<String, Failure> {
+        tools::metadata(&self.file()?).map_err(|error| Failure::ours(plain(&error)))
+    }
 }
 
 impl Actions for Session {
@@ -255,7 +260,7 @@ impl Actions for Session {
         print(&match arguments {
             arguments::Version::Short => format!("{}\n", release::VERSION),
             arguments::Version::Full => format!("{}\n", json(&full_version())?),
-            arguments::Version::Deps => format!("{}\n", release::TOOLS_METADATA.trim_end()),
+            arguments::Version::Deps => format!("{}\n", self.tools_metadata()?),
         })
     }
 
@@ -267,11 +272,12 @@ impl Actions for Session {
 }
 
 fn full_version() -> impl serde::Serialize {
+    let origin = marker::origin();
     serde_json::json!({
         "VERSION": release::VERSION,
-        "COMMIT": release::COMMIT,
-        "DISTRIBUTION": release::DISTRIBUTION.to_uppercase(),
-        "TIMESTAMP": release::TIMESTAMP,
+        "COMMIT": origin.commit,
+        "DISTRIBUTION": origin.distribution.to_uppercase(),
+        "TIMESTAMP": origin.timestamp,
     })
 }
 

@@ -17,7 +17,7 @@ use super::remote::Remote;
 use super::unfinished::Unfinished;
 use super::{Session, json, print};
 use crate::data::changes::RECIPES;
-use crate::release;
+use crate::marker;
 use crate::relocate;
 use crate::remote::Wanted;
 use crate::sandbox::{Failure, OURS, plain};
@@ -191,7 +191,10 @@ impl Session {
     }
 
     fn recipe_path(&self, name: &str) -> PathBuf {
-        let directory = self.data_path().join(RECIPES).join(release::DISTRIBUTION);
+        let directory = self
+            .data_path()
+            .join(RECIPES)
+            .join(&marker::origin().distribution);
         directory.join(format!("{name}.json"))
     }
 
@@ -209,8 +212,8 @@ impl Session {
 
     /// The package manager of the image's distribution, else the first that its container has.
     fn package_manager(&self) -> Result<&'static PackageManagerDecl, Failure> {
-        let own =
-            |manager: &&PackageManagerDecl| manager.distributions.contains(&release::DISTRIBUTION);
+        let distribution = marker::origin().distribution.as_str();
+        let own = |manager: &&PackageManagerDecl| manager.distributions.contains(&distribution);
         if let Some(manager) = PACKAGE_MANAGERS.iter().find(own) {
             return Ok(manager);
         }

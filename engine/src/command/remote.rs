@@ -12,7 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::{Session, is_watched};
 use crate::data;
 use crate::data::changes::DOWNLOADS;
-use crate::release;
+use crate::marker;
 use crate::remote::{self, Address, Fetcher, Unfetched, Wanted};
 use crate::sandbox::{Failure, plain};
 use crate::tools::{Apart, FETCHER};
@@ -59,7 +59,7 @@ impl Session {
         let unknown = || format!("the remote `{stored}` is no address that this program knows");
         let address = Address::parse(&stored).unwrap_or_else(|| Err(unknown()));
         let address = address.map_err(Failure::ours)?;
-        let directory = address.join(release::DISTRIBUTION).join("latest");
+        let directory = address.join(&marker::origin().distribution).join("latest");
         self.remote_at(directory).map(Some)
     }
 
@@ -76,7 +76,7 @@ impl Session {
     fn downloads(&self) -> Result<Downloads, Failure> {
         let location = self.location();
         let opened = match location.prepare() {
-            true => data::open(&location.path)?,
+            true => data::open(&location.path, None)?,
             false => None,
         };
         let cannot = |reason: &str| {
@@ -119,20 +119,22 @@ impl Session {
         if let Some(kept) = kept.filter(|kept| kept.is_file()) {
             return Ok(Fetcher::at(kept, silence));
         }
-        let tools = Apart::Host.tools();
+        let cannot =
+            |error: &std::io::Error| format!("cannot unpack `fim-fetch`: {}", plain(error));
+        let image = File::open(&self.image.path).map_err(|error| cannot(&error))?;
+        let tools = Apart::Host.tools(&image).map_err(|error| cannot(&error))?;
         let tool = tools.iter().find(|tool| tool.name() == FETCHER);
         let tool = tool.ok_or("this image has no `fim-fetch`; `deploy` makes one that has it")?;
         let unpacked = memfd_create(c"fim-fetch", MFdFlags::MFD_CLOEXEC)
             .map_err(std::io::Error::from)
             .and_then(|memory| {
                 let mut memory = File::from(memory);
-                let image = File::open(&self.image.path)?;
                 tool.copy(&image, self.placement.tools_offset, &mut memory)?;
                 Ok(memory)
             });
         unpacked
             .map(|memory| Fetcher::in_memory(memory, silence))
-            .map_err(|error| format!("cannot unpack `fim-fetch`: {}", plain(&error)))
+            .map_err(|error| cannot(&error))
     }
 }
 

@@ -9,11 +9,12 @@ use flatimage_reserved::{RegionDecl, StoreError, Value, VariableError, variable}
 use super::{Session, warn};
 use crate::data::{self, DataError};
 use crate::image::{external_layers, with_entries};
-use crate::plan::{self, LayerSource, Plan, PlanError, Request, Upper};
+use crate::marker;
+use crate::plan::{self, IdMap, LayerSource, Plan, PlanError, Request, Upper};
 use crate::private;
 use crate::relocate;
 use crate::sandbox::{self, Context, Explicit, Failure, Limits, plain};
-use crate::tools::{self, Apart};
+use crate::tools::Apart;
 use crate::trace::trace;
 
 impl From<DataError> for Failure {
@@ -81,7 +82,8 @@ impl Session {
         };
         let sandboxed = Sandbox::chosen(|name| self.host.environment.get(name).cloned())?;
         self.integrate(&settings.config);
-        let (data, upper) = self.open_data()?;
+        let map = IdMap::of(&settings.values, &self.host)?;
+        let (data, upper) = self.open_data(&map)?;
         let plan = self.plan_of(&settings, upper, command, as_root)?;
         if let Some(instead) = plan.stack().and_then(|stack| stack.instead.as_ref()) {
             warn(instead);
@@ -125,10 +127,10 @@ impl Session {
         given.map(parse).transpose()
     }
 
-    fn open_data(&self) -> Result<(Option<data::Directory>, Upper), Failure> {
+    fn open_data(&self, map: &IdMap) -> Result<(Option<data::Directory>, Upper), Failure> {
         let location = self.location();
         let opened = match location.prepare() {
-            true => data::open(&location.path)?,
+            true => data::open(&location.path, Some(map))?,
             false => None,
         };
         let data = location.path;
@@ -169,7 +171,7 @@ impl Session {
         let request = Request {
             tools,
             program,
-            programs: tools::server_names(),
+            programs: marker::origin().servers.clone(),
             image: self.image.clone(),
             private: private::directories(|name| self.host.variable(name)),
             data,

@@ -22,7 +22,7 @@ const DAMAGED: u8 = 1;
 struct Finding {
     /// Whether it is whole.
     ok: bool,
-    /// What it is: `reserved space`, `setting`, `layer`, `tool`.
+    /// What it is: `reserved space`, `setting`, `layer`, `description`, `tool`.
     kind: &'static str,
     /// Which one.
     name: String,
@@ -41,7 +41,18 @@ impl Session {
         }
         findings.extend(self.layers_found());
         let image = self.file()?;
-        for tool in tools::all() {
+        let (described, tools) = match tools::all(&image) {
+            Ok(tools) => (Ok(format!("{} tools", tools.len())), tools),
+            Err(error) => (Err(plain(&error)), Vec::new()),
+        };
+        findings.push(Finding {
+            ok: described.is_ok(),
+            kind: "description",
+            name: String::new(),
+            offset: self.placement.description_offset,
+            detail: described.unwrap_or_else(|reason| reason),
+        });
+        for tool in tools {
             let offset = self.placement.tools_offset + tool.offset();
             let verified = tool.verify(&image, self.placement.tools_offset);
             let remedy = |reason| format!("{reason}; copy the image anew");

@@ -15,7 +15,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getppid, pipe2};
 
 use crate::plan::{IdMap, Identity};
-use crate::sandbox::identity::{become_outer_root, map_outer_range, map_outer_single};
+use crate::sandbox::identity::{become_outer_root, map_outer, map_outer_single};
 use crate::sandbox::lent::{self, Lent};
 use crate::sandbox::plain;
 use crate::sys::{Fork, fork, fork_into};
@@ -70,11 +70,12 @@ pub fn inside(
             Ok(Fork::Parent(child)) => child,
         };
         drop((answering, go));
-        let mapped = match *map {
-            IdMap::Range { first, count } => map_outer_range(child, first, count)
-                .and_then(|()| std::fs::File::from(going).write_all(b"g")),
+        let mapped = match map.extents() {
+            Some(extents) => {
+                map_outer(child, &extents).and_then(|()| std::fs::File::from(going).write_all(b"g"))
+            }
             // It maps itself.
-            IdMap::Single { .. } => Ok(()),
+            None => Ok(()),
         };
         let mut text = Vec::new();
         let read = std::fs::File::from(answer).read_to_end(&mut text);
@@ -117,7 +118,7 @@ fn enter(map: &IdMap, parent: Pid, go: OwnedFd, lent: Option<Lent>) -> io::Resul
             Some(lent) => lent.become_root()?,
             None => map_outer_single(uid, gid)?,
         },
-        IdMap::Range { .. } => {
+        _ => {
             std::fs::File::from(go).read_exact(&mut [0])?;
             become_outer_root()?;
         }

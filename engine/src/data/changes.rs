@@ -38,7 +38,7 @@ const COMMITTED: &str = "root.committed";
 
 /// Everything that an image makes in its data directory, in the order in which it is removed once the changes are set
 /// aside. The file with the locks comes last: until then no start gets in.
-const OURS: [&str; 11] = [
+const OURS: [&str; 14] = [
     COMMITTED,
     ROOT,
     "work",
@@ -49,6 +49,9 @@ const OURS: [&str; 11] = [
     UNFINISHED,
     ids::NAME,
     marks::NAME,
+    marks::UNFINISHED,
+    marks::UNIONFS_MARKS[0],
+    marks::UNIONFS_MARKS[1],
     INSTANCES,
 ];
 
@@ -78,22 +81,27 @@ impl Directory {
     pub fn settle(&self) -> Result<(), DataError> {
         match fs::symlink_metadata(self.path.join(COMMITTED)) {
             Err(_) => Ok(()),
-            Ok(_) => self.remove(&self.opened()?, COMMITTED),
+            Ok(_) => self.as_owner(|path| self.remove(path, &[COMMITTED])),
         }
     }
 
-    fn opened(&self) -> Result<File, DataError> {
+    pub(super) fn opened(&self) -> Result<File, DataError> {
         File::open(&self.path).map_err(|error| self.unusable(error))
     }
 
-    fn remove(&self, directory: &File, name: &str) -> Result<(), DataError> {
-        remove(directory.as_fd(), OsStr::new(name)).map_err(|Stays { name, reason }| {
-            DataError::Stays {
-                path: self.path.clone(),
-                name,
-                source: reason,
-            }
-        })
+    /// Removes what is in the directory, which is at `path` for whoever calls this.
+    fn remove(&self, path: &Path, names: &[&str]) -> Result<(), DataError> {
+        let directory = File::open(path).map_err(|error| self.unusable(error))?;
+        for name in names {
+            remove(directory.as_fd(), OsStr::new(name)).map_err(|Stays { name, reason }| {
+                DataError::Stays {
+                    path: self.path.clone(),
+                    name,
+                    source: reason,
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -138,26 +146,8 @@ impl Exclusive {
         if self.changes()?.is_none() {
             return Ok(());
         }
-        self.exchange()
-            .map_err(|error| self.directory.unusable(error))
-    }
-
-    fn exchange(&self) -> io::Result<()> {
-        let (root, committed) = (
-            self.directory.path.join(ROOT),
-            self.directory.path.join(COMMITTED),
-        );
-        let directory = File::open(&self.directory.path)?;
-        let exchanged = empty_like(&root, &committed).and_then(|()| {
-            let flags = RenameFlags::RENAME_EXCHANGE;
-            Ok(renameat2(&directory, ROOT, &directory, COMMITTED, flags)?)
-        });
-        if exchanged.is_err() {
-            // On a full disk, or a filesystem that cannot exchange: only the attributes of `/` are lost.
-            let _ = fs::remove_dir(&committed);
-            fs::rename(&root, &committed)?;
-        }
-        directory.sync_all()
+        self.directory
+            .as_owner(|path| exchange(path).map_err(|error| self.directory.unusable(error)))
     }
 
     /// Removes the data directory with all that images keep in it. Links are not followed, mounts not crossed.
@@ -166,10 +156,8 @@ impl Exclusive {
     /// When something stays: what is not the caller's, a mount, or a file that is not of an image's making.
     pub fn purge(self) -> Result<(), DataError> {
         self.set_aside()?;
-        let directory = self.directory.opened()?;
-        for name in OURS {
-            self.directory.remove(&directory, name)?;
-        }
+        self.directory
+            .as_owner(|path| self.directory.remove(path, &OURS))?;
         let path = &self.directory.path;
         match fs::symlink_metadata(path) {
             // The way to it is the user's own.
@@ -180,6 +168,22 @@ impl Exclusive {
             }),
         }
     }
+}
+
+/// Exchanges the changes in the data directory `path` for none.
+fn exchange(path: &Path) -> io::Result<()> {
+    let (root, committed) = (path.join(ROOT), path.join(COMMITTED));
+    let directory = File::open(path)?;
+    let exchanged = empty_like(&root, &committed).and_then(|()| {
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        Ok(renameat2(&directory, ROOT, &directory, COMMITTED, flags)?)
+    });
+    if exchanged.is_err() {
+        // On a full disk, or a filesystem that cannot exchange: only the attributes of `/` are lost.
+        let _ = fs::remove_dir(&committed);
+        fs::rename(&root, &committed)?;
+    }
+    directory.sync_all()
 }
 
 /// Makes `path` an empty directory with the attributes of `root`, which are those of `/` in the container.
@@ -202,7 +206,7 @@ mod tests {
     use super::*;
 
     fn exclusive(path: &Path) -> Exclusive {
-        super::super::open(path)
+        super::super::open(path, None)
             .unwrap()
             .unwrap()
             .exclusive()

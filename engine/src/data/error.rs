@@ -39,7 +39,7 @@ pub enum DataError {
         pid: u32,
     },
     /// It was made with another map of ids.
-    #[error("the data directory {} was made with {recorded}, and this start has {wanted}; start as before, choose another one with FIM_DIR_DATA, or, when all in it has been given to you, remove `{}` in it", .path.display(), ids::NAME)]
+    #[error("the data directory {} was made with {recorded}, and this start has {wanted}; start as before, choose another one with FIM_DIR_DATA, remove it with `fim-data purge`, or, when all in it has been given to you, remove `{}` in it", .path.display(), ids::NAME)]
     Ids {
         /// The directory.
         path: PathBuf,
@@ -60,6 +60,14 @@ pub enum DataError {
         name: std::ffi::OsString,
         /// Why.
         source: io::Error,
+    },
+    /// Work on files that belong to others than the caller failed.
+    #[error("the files of the data directory {} belong to ids of its own: {reason}", .path.display())]
+    Inside {
+        /// The directory.
+        path: PathBuf,
+        /// What failed.
+        reason: String,
     },
     /// The marks of what was deleted cannot be made those of another overlay.
     #[error("cannot translate the marks of deleted files in the data directory {}: {reason}", .path.display())]

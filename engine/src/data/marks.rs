@@ -1,11 +1,15 @@
 //! How the changes say what was deleted, and that every overlay understands it.
 //!
-//! All of them mark a deleted file with a character device 0:0. That a directory hides what is below it the kernel
+//! The kernel and fuse-overlayfs mark a deleted file with a character device 0:0. That a directory hides what is below it the kernel
 //! marks with the attribute `user.overlay.opaque`, which fuse-overlayfs reads, and does not write: it has an attribute and
 //! files of names of its own, which the kernel would show. So `<data>/overlay` records that it may have written some,
 //! before it does, and before the kernel stacks the changes, or they are packed, its marks are made the kernel's.
 //! Whenever that is cut off it is done again: a directory has the new mark before the old ones go, and the record goes
 //! last.
+//!
+//! unionfs-fuse knows none of these marks and has its own elsewhere: [`unionfs`].
+
+pub mod unionfs;
 
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File, FileTimes, OpenOptions};
@@ -28,6 +32,11 @@ use crate::sandbox::plain;
 
 /// The name of the record in the data directory.
 pub const NAME: &str = "overlay";
+/// That name while it is written.
+pub const UNFINISHED: &str = "overlay.new";
+/// Where unionfs-fuse has its marks, in the data directory: the names of version 1 and of later ones, of which the second is
+/// a link to the first.
+pub const UNIONFS_MARKS: [&str; 2] = [".unionfs-fuse", ".unionfs"];
 
 /// What fuse-overlayfs puts before the name of what it hides, where it makes no device.
 const HIDES: &[u8] = b".wh.";
@@ -46,18 +55,32 @@ impl Directory {
     /// When they cannot be read or written; they are then marked in both ways.
     pub fn mark_for(&self, stacker: Stacker, map: &IdMap) -> Result<(), DataError> {
         let record = self.path.join(NAME);
-        let recorded = fs::symlink_metadata(&record).is_ok();
-        let done = match stacker {
-            Stacker::Kernel if recorded => self
-                .translate(map)
-                .and_then(|()| fs::remove_file(&record).map_err(|error| plain(&error))),
-            Stacker::FuseOverlayfs if !recorded => write(&record).map_err(|error| plain(&error)),
-            Stacker::Kernel | Stacker::FuseOverlayfs => Ok(()),
+        let recorded = recorded(&record);
+        let translate = || {
+            self.translate(map)?;
+            fs::remove_file(&record).map_err(|error| plain(&error))
+        };
+        let done = match (stacker, recorded) {
+            // Whoever builds the root does it, because it takes the layers: see there.
+            (_, Recorded::Unionfs | Recorded::UnionfsBegun) => Ok(()),
+            (Stacker::Kernel | Stacker::UnionfsFuse, Recorded::FuseOverlayfs) => translate(),
+            (Stacker::FuseOverlayfs, Recorded::Nobody) => {
+                write(&record, Recorded::FuseOverlayfs).map_err(|error| plain(&error))
+            }
+            _ => Ok(()),
         };
         done.map_err(|reason| DataError::Marks {
             path: self.path.clone(),
             reason,
         })
+    }
+
+    /// Whether there are marks of unionfs-fuse, which only a start can make the kernel's.
+    pub fn has_marks_of_unionfs(&self) -> bool {
+        matches!(
+            recorded(&self.path.join(NAME)),
+            Recorded::Unionfs | Recorded::UnionfsBegun
+        )
     }
 
     fn translate(&self, map: &IdMap) -> Result<(), String> {
@@ -78,14 +101,49 @@ impl Directory {
     }
 }
 
-fn write(record: &Path) -> io::Result<()> {
+/// Whose marks there may be, beside the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recorded {
+    Nobody,
+    FuseOverlayfs,
+    /// Some are the kernel's still, or again.
+    UnionfsBegun,
+    Unionfs,
+}
+
+impl Recorded {
+    const ALL: [(Recorded, &str); 3] = [
+        (Recorded::FuseOverlayfs, "fuse-overlayfs\n"),
+        (Recorded::UnionfsBegun, "unionfs-fuse begun\n"),
+        (Recorded::Unionfs, "unionfs-fuse\n"),
+    ];
+}
+
+/// What the record says. One that nobody can read was left by a program that knew fuse-overlayfs only.
+fn recorded(record: &Path) -> Recorded {
+    let found = match fs::symlink_metadata(record) {
+        Err(_) => return Recorded::Nobody,
+        Ok(_) => fs::read(record).unwrap_or_default(),
+    };
+    let mut all = Recorded::ALL.into_iter();
+    let known = all.find(|(_, text)| found == text.as_bytes());
+    known.map_or(Recorded::FuseOverlayfs, |(recorded, _)| recorded)
+}
+
+/// Writes the record, in one step and before anything that it speaks of.
+fn write(record: &Path, what: Recorded) -> io::Result<()> {
+    let text = Recorded::ALL.into_iter().find(|(one, _)| *one == what);
+    let unfinished = record.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let mut file = options.open(record)?;
-    writeln!(file, "{}", Stacker::FuseOverlayfs.name())?;
-    // A crash must not leave its marks without the record.
-    file.sync_all()
+    let mut file = options.open(&unfinished)?;
+    file.write_all(text.map_or("", |(_, text)| text).as_bytes())?;
+    // A crash must not leave marks without the record.
+    file.sync_all()?;
+    fs::rename(&unfinished, record)?;
+    let directory = record.parent().filter(|path| !path.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Translates everything below the working directory.

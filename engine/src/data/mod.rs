@@ -21,8 +21,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{fchdir, geteuid};
 
+use crate::commit::inside;
 use crate::plan::{IdMap, ROOT_RANGE};
 use instances::{Alone, Gate, Instances, Living};
 
@@ -31,7 +32,7 @@ mod error;
 pub mod ids;
 pub mod instances;
 mod location;
-mod marks;
+pub mod marks;
 mod remove;
 
 pub use error::DataError;
@@ -48,12 +49,12 @@ pub struct Directory {
     opened: (u64, u64),
 }
 
-/// Creates the data directory if it is missing. `None` where it cannot be created because the place is read-only or
+/// Creates the data directory if it is missing. Its files have the ids of `wanted`, or those that the caller can work with when that is `None`. `None` where it cannot be created because the place is read-only or
 /// belongs to others.
 ///
 /// # Errors
 /// When it is not private, or was made with other ids than the caller's containers have.
-pub fn open(path: &Path) -> Result<Option<Directory>, DataError> {
+pub fn open(path: &Path, wanted: Option<&IdMap>) -> Result<Option<Directory>, DataError> {
     let unusable = |source| DataError::Unusable {
         path: path.to_owned(),
         source,
@@ -71,7 +72,10 @@ pub fn open(path: &Path) -> Result<Option<Directory>, DataError> {
         return Err(DataError::Open(path.to_owned()));
     }
     own(path, found.uid())?;
-    keep_ids(path, &ids::of_caller())?;
+    match wanted {
+        Some(wanted) => keep_ids(path, wanted)?,
+        None => keep_ids(path, &ids::of(path).map_err(unusable)?)?,
+    }
     directory(path, &found).map(Some)
 }
 
@@ -132,6 +136,34 @@ fn keep_ids(path: &Path, wanted: &IdMap) -> Result<(), DataError> {
 }
 
 impl Directory {
+    /// As whose root the caller can work on its files.
+    ///
+    /// # Errors
+    /// As open(2) and read(2).
+    pub fn map(&self) -> Result<IdMap, DataError> {
+        ids::of(&self.path).map_err(|error| self.unusable(error))
+    }
+
+    /// Does work on what containers made, as somebody who may: the caller, or root of a user namespace where files belong to ids
+    /// that the caller is not. `work` is given the directory's path.
+    fn as_owner(&self, work: impl FnOnce(&Path) -> Result<(), DataError>) -> Result<(), DataError> {
+        let map = self.map()?;
+        if !matches!(map, IdMap::Subordinate { .. }) {
+            return work(&self.path);
+        }
+        let opened = self.opened()?;
+        let done = inside(&map, || {
+            // The way there may be open to a group of the caller's only.
+            fchdir(&opened).map_err(|error| error.desc().to_lowercase())?;
+            let done = work(Path::new("."));
+            done.map(|()| String::new())
+                .map_err(|error| error.to_string())
+        });
+        let path = self.path.clone();
+        done.map(drop)
+            .map_err(|reason| DataError::Inside { path, reason })
+    }
+
     /// Waits until nobody else starts or stops using the directory, and passes the gate.
     ///
     /// # Errors
@@ -314,7 +346,7 @@ fn own(path: &Path, owner: u32) -> Result<(), DataError> {
 fn first_of_root() -> u32 {
     match ROOT_RANGE {
         IdMap::Range { first, .. } => first,
-        IdMap::Single { uid, .. } => uid,
+        _ => 0,
     }
 }
 
@@ -323,11 +355,15 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    fn map() -> IdMap {
+        IdMap::Single { uid: 7, gid: 8 }
+    }
+
     #[test]
     fn a_directory_that_is_used_is_not_had_alone_and_names_who_uses_it() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("data");
-        let open = || super::open(&path).unwrap().unwrap();
+        let open = || super::open(&path, Some(&map())).unwrap().unwrap();
         let instance = open();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         let own = std::process::id();
@@ -368,7 +404,7 @@ mod tests {
     fn a_directory_that_others_can_enter_is_refused() {
         let place = tempfile::tempdir().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let error = super::open(place.path()).unwrap_err().to_string();
+        let error = super::open(place.path(), None).unwrap_err().to_string();
         assert!(
             error.contains("can be entered by others; run `chmod 700`"),
             "{error}"

@@ -105,6 +105,9 @@ fn say(said: &mut Said, plan: &Plan, step: &Step, around: &Around<'_>) -> Result
         Action::Machine { target, id } => {
             said.data("--ro-bind-data", "0444", format!("{id}\n"), target);
         }
+        Action::File { target, text } => {
+            said.data("--ro-bind-data", "0444", text.clone(), target);
+        }
         Action::Tmpfs { target, .. } if target == Path::new("/dev") => {
             said.option("--dev", [target]);
         }

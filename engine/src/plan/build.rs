@@ -27,14 +27,6 @@ use flatimage_reserved::effect::{Access, Missing, Stacker};
 /// The namespaces of every container, in the order in which they are printed.
 const NAMESPACES: [&str; 7] = ["user", "mnt", "pid", "ipc", "uts", "cgroup", "net"];
 
-/// Where the container ids of real root begin on the host: above what distributions give to
-/// users and to `systemd-homed`, below the ranges that `useradd` hands out as subordinate ids
-/// only on hosts with many users.
-pub const ROOT_RANGE: IdMap = IdMap::Range {
-    first: 524_288,
-    count: 65_536,
-};
-
 /// What `fim-root` may do with files and processes of the container.
 const ROOT_CAPABILITIES: [&str; 6] = [
     "CHOWN",
@@ -85,7 +77,12 @@ pub fn build(
     request: &Request,
 ) -> Result<Plan, PlanError> {
     let effects = effects(settings, host, request)?;
-    let person = Person::new(&effects.environment, host, request.as_root)?;
+    let person = Person::new(
+        &effects.environment,
+        host,
+        request.as_root,
+        IdMap::of(settings, host)?,
+    )?;
     let admitted = effects
         .portal
         .as_ref()
@@ -108,7 +105,7 @@ pub fn build(
         layers: request.layers.clone(),
         root,
         steps,
-        filter: Filter::without(&effects.allowed),
+        filter: Filter::new(&effects.allowed, &effects.emulated),
         admitted,
         exec: Exec {
             program: command.next().unwrap_or_else(|| "bash".into()),
@@ -145,10 +142,10 @@ fn effects(
 }
 
 fn capabilities(as_root: bool, map: &IdMap) -> Vec<&'static str> {
-    match (as_root, map) {
+    match (as_root, map.is_single()) {
         (false, _) => Vec::new(),
-        (true, IdMap::Single { .. }) => ROOT_CAPABILITIES.to_vec(),
-        (true, IdMap::Range { .. }) => ROOT_CAPABILITIES
+        (true, true) => ROOT_CAPABILITIES.to_vec(),
+        (true, false) => ROOT_CAPABILITIES
             .into_iter()
             .chain(RANGE_CAPABILITIES)
             .collect(),
@@ -323,6 +320,10 @@ fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> RootAction 
             skeleton.cover(target);
             true
         }
+        Action::File { target, .. } => {
+            skeleton.file(target);
+            true
+        }
         Action::Symlink { link, target } => !skeleton.link(link, target),
         _ => true,
     });
@@ -346,6 +347,7 @@ fn target(action: &Action) -> Option<&Path> {
         | Action::CopyProgram { target }
         | Action::Portal { target }
         | Action::Bus { target, .. }
+        | Action::File { target, .. }
         | Action::Symlink { link: target, .. } => Some(target),
         _ => None,
     }

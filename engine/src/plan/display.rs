@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flatimage_reserved::effect::Missing;
 
-use super::{Action, Exec, IdMap, Maker, Opened, Plan, RootAction, Rung, Step, Upper, Way};
+use super::{Action, Exec, Extent, IdMap, Maker, Named, Plan, RootAction, Rung, Step, Upper, Way};
 use crate::host::Stream;
 
 impl Display for Plan {
@@ -29,7 +29,10 @@ impl Display for Plan {
             writeln!(to, "{step}")?;
         }
         writeln!(to, "filter     {}", self.filter.rules.join(" "))?;
-        for Opened { rule, cause } in &self.filter.opened {
+        for Named { rule, cause } in &self.filter.emulated {
+            writeln!(to, "emulated   {rule}  # {cause}")?;
+        }
+        for Named { rule, cause } in &self.filter.opened {
             writeln!(to, "allowed    {rule}  # {cause}")?;
         }
         if let Some(admitted) = &self.admitted {
@@ -79,7 +82,31 @@ impl Display for IdMap {
             IdMap::Range { first, count } => {
                 write!(to, "{count} ids from the host's {first} on")
             }
+            IdMap::Subordinate { uids, gids } => {
+                write!(
+                    to,
+                    "the host's uids {} gids {}",
+                    Extents(uids),
+                    Extents(gids)
+                )
+            }
         }
+    }
+}
+
+/// The host's ids in the order of the container's.
+struct Extents<'a>(&'a [Extent]);
+
+impl Display for Extents<'_> {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        for (place, Extent { outside, count, .. }) in self.0.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            match count {
+                1 => write!(to, "{comma}{outside}")?,
+                _ => write!(to, "{comma}{outside}+{count}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -190,6 +217,7 @@ impl Display for Action {
             Action::Symlink { link, target } => {
                 write!(to, "symlink    {} -> {}", link.display(), target.display())
             }
+            Action::File { target, .. } => write!(to, "file       {}", target.display()),
             Action::Mask { target } => line(to, "mask", target),
             Action::Hold { target } => line(to, "hold", target),
             Action::ReadOnly { target } => line(to, "read-only", target),

@@ -25,6 +25,8 @@ pub struct Effects {
     pub folded: Option<String>,
     /// Rules of the filter of system calls that do not hold, and what asks for that.
     pub allowed: BTreeMap<&'static str, String>,
+    /// Rules of the filter that emulate, and what asks for that.
+    pub emulated: BTreeMap<&'static str, String>,
     /// Where nothing is hidden or made read-only.
     pub unmasked: Vec<PathBuf>,
     /// Who is to stack the layers, and what says so.
@@ -104,13 +106,16 @@ impl Interpreter<'_> {
                 shared.or_insert_with(|| cause.to_owned());
             }
             Active::Fold => self.fold(cause, effects)?,
-            Active::Allow { rules } => {
-                for rule in rules {
-                    effects
-                        .allowed
-                        .entry(rule)
-                        .or_insert_with(|| cause.to_owned());
-                }
+            // Whose the container is was decided before.
+            Active::Subordinate => {}
+            Active::Allow { rules } => name(&mut effects.allowed, rules, cause),
+            Active::Emulate { rules } => name(&mut effects.emulated, rules, cause),
+            Active::File { target, text } => {
+                let target = inside(&self.text(&target), cause)?;
+                let text = text.to_owned();
+                effects
+                    .steps
+                    .push(step(Action::File { target, text }, cause));
             }
             Active::Unmask { target } => {
                 effects.unmasked.push(inside(&self.text(&target), cause)?);
@@ -170,6 +175,7 @@ impl Interpreter<'_> {
                 .resolve(Path::new(&self.text(path)))
                 .is_some(),
             Condition::Root(expected) => *expected == self.as_root,
+            Condition::Privileged(expected) => *expected == (self.host.uid == 0),
             // Decided where the value is known, before the effect got here.
             Condition::Is(_) => true,
         }
@@ -252,6 +258,13 @@ impl Interpreter<'_> {
                 Some(bind.step(source, place(path)?))
             })
             .collect())
+    }
+}
+
+/// Names rules, each with the first that asks.
+fn name(named: &mut BTreeMap<&'static str, String>, rules: &[&'static str], cause: &str) {
+    for rule in rules {
+        named.entry(rule).or_insert_with(|| cause.to_owned());
     }
 }
 

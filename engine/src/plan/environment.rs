@@ -10,6 +10,7 @@ use super::effects::Effects;
 use super::person::Person;
 use super::portal;
 use crate::host::Host;
+use crate::marker;
 use crate::release;
 
 /// Variables of the caller that reach the program: what a terminal and a locale need, and
@@ -63,6 +64,7 @@ fn base(host: &Host, request: &Request) -> BTreeMap<String, String> {
         .filter(|(name, _)| INHERITED.contains(&name.as_str()) || name.starts_with("LC_"))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    let origin = marker::origin();
     let bin = format!("{TOOLS}/bin");
     let sbin = format!("{TOOLS}/sbin");
     let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -71,9 +73,9 @@ fn base(host: &Host, request: &Request) -> BTreeMap<String, String> {
         ("PATH", format!("{PATH}:{bin}:{sbin}")),
         ("SHELL", format!("{bin}/bash")),
         ("FIM_VERSION", release::VERSION.to_owned()),
-        ("FIM_COMMIT", release::COMMIT.to_owned()),
-        ("FIM_DIST", release::DISTRIBUTION.to_owned()),
-        ("FIM_TIMESTAMP", release::TIMESTAMP.to_owned()),
+        ("FIM_COMMIT", origin.commit.clone()),
+        ("FIM_DIST", origin.distribution.clone()),
+        ("FIM_TIMESTAMP", origin.timestamp.clone()),
         ("FIM_PID", request.pid.to_string()),
         ("FIM_BIN_SELF", text(&request.image.path)),
         ("FIM_DIR_SELF", text(directory)),

@@ -51,7 +51,25 @@ pub enum PlanError {
         /// The region or permission.
         cause: String,
     },
-    /// A user id that real root's container has no id for.
+    /// There are no subordinate ids.
+    #[error(
+        "{cause}: `{user}` has no subordinate ids; as root, `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}` gives some that are free, or `fim-ids set own`"
+    )]
+    NoSubordinateIds {
+        /// The caller.
+        user: String,
+        /// The region.
+        cause: String,
+    },
+    /// They cannot be used.
+    #[error(
+        "{cause}: the host has no `newuidmap` and `newgidmap`; install the package `uidmap` or `shadow-utils`, or `fim-ids set own`"
+    )]
+    NoIdPrograms {
+        /// The region.
+        cause: String,
+    },
+    /// A user id that the container has no id for.
     #[error(
         "environment: the id {id} is outside of 0 to {last}, which are the ids of this container"
     )]

@@ -10,32 +10,43 @@ use serde::Serialize;
 pub struct Filter {
     /// Names of the rules that hold.
     pub rules: Vec<&'static str>,
+    /// Those among them that answer calls as if they had been done, and why they hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub emulated: Vec<Named>,
     /// The rules that do not, and why.
-    pub opened: Vec<Opened>,
+    pub opened: Vec<Named>,
 }
 
-/// A rule that a setting has allowed.
+/// A rule and the setting that is responsible for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Opened {
+pub struct Named {
     /// Its name.
     pub rule: &'static str,
-    /// The region or permission that allowed it.
+    /// The region or permission.
     pub cause: String,
 }
 
 impl Filter {
-    /// All declared rules but those in `allowed`, which has the cause for each name.
-    pub fn without(allowed: &BTreeMap<&'static str, String>) -> Filter {
+    /// All declared rules but those in `allowed`, and of those that emulate the ones in `emulated`. Both have the cause for each name.
+    pub fn new(allowed: &Causes, emulated: &Causes) -> Filter {
         let mut filter = Filter::default();
         for rule in FILTER.rules {
-            match allowed.get(rule.name) {
-                Some(cause) => filter.opened.push(Opened {
-                    rule: rule.name,
-                    cause: cause.clone(),
-                }),
-                None => filter.rules.push(rule.name),
+            let asked = if rule.emulates { emulated } else { allowed };
+            let named = asked.get(rule.name).map(|cause| Named {
+                rule: rule.name,
+                cause: cause.clone(),
+            });
+            if named.is_some() == rule.emulates {
+                filter.rules.push(rule.name);
+            }
+            match rule.emulates {
+                true => filter.emulated.extend(named),
+                false => filter.opened.extend(named),
             }
         }
         filter
     }
 }
+
+/// Names of rules, each with its cause.
+type Causes = BTreeMap<&'static str, String>;

@@ -23,6 +23,7 @@ mod effects;
 mod environment;
 mod error;
 mod filter;
+mod ids;
 mod machine;
 mod own;
 mod person;
@@ -35,10 +36,11 @@ mod tests;
 
 pub use accounts::with_account;
 pub use arguments::{Argument, Around, arguments};
-pub use build::{ROOT_RANGE, Request, build};
+pub use build::{Request, build};
 pub use bus::Bus;
 pub use error::PlanError;
-pub use filter::{Filter, Opened};
+pub use filter::{Filter, Named};
+pub use ids::{Extent, IdMap, ROOT_RANGE};
 pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
 pub use rung::{Lack, Maker, Rung};
 pub use stack::Stack;
@@ -100,27 +102,6 @@ pub struct Identity {
     pub gid: u32,
     /// Which ids of the host the container's ids are.
     pub map: IdMap,
-}
-
-/// Which ids of the host stand behind the ids of the container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdMap {
-    /// The caller's own id stands behind the program's id; there is no other.
-    Single {
-        /// The caller's user id.
-        uid: u32,
-        /// The caller's group id.
-        gid: u32,
-    },
-    /// `count` ids from 0 on are the host's ids from `first` on: what real root gets, so
-    /// that no id of the container is an id that means something on the host.
-    Range {
-        /// First id of the host.
-        first: u32,
-        /// How many.
-        count: u32,
-    },
 }
 
 /// Where the bytes of a layer are.
@@ -282,6 +263,13 @@ pub enum Action {
         target: PathBuf,
         /// Which one.
         bus: Bus,
+    },
+    /// Shows a file that is made anew and cannot be written.
+    File {
+        /// Where.
+        target: PathBuf,
+        /// What it holds.
+        text: String,
     },
     /// Hides what is at a path, if anything is: a file reads as empty, a directory is empty.
     Mask {

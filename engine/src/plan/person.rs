@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::accounts::Accounts;
 use super::base::TOOLS;
-use super::build::ROOT_RANGE;
 use super::effects::inside;
 use super::error::PlanError;
 use super::{IdMap, Identity};
@@ -32,13 +31,10 @@ impl Person {
         set: &BTreeMap<String, String>,
         host: &Host,
         as_root: bool,
+        map: IdMap,
     ) -> Result<Person, PlanError> {
         let number = |name: &str| set.get(name).and_then(|value| value.parse().ok());
         let text = |name: &str| set.get(name).filter(|value| !value.is_empty()).cloned();
-        let map = match host.uid {
-            0 => ROOT_RANGE,
-            uid => IdMap::Single { uid, gid: host.gid },
-        };
         let (uid, gid) = match as_root {
             true => (0, 0),
             false => (
@@ -46,12 +42,10 @@ impl Person {
                 number("GID").unwrap_or(host.gid),
             ),
         };
-        if let IdMap::Range { count, .. } = map
-            && let Some(id) = [uid, gid].into_iter().find(|id| *id >= count)
-        {
+        if let Some(id) = map.missing(uid, gid) {
             return Err(PlanError::Id {
                 id,
-                last: count - 1,
+                last: map.count() - 1,
             });
         }
         let name = if as_root {
@@ -100,7 +94,7 @@ impl Person {
     pub fn owner(&self) -> (u32, u32) {
         match self.identity.map {
             IdMap::Single { .. } => (0, 0),
-            IdMap::Range { .. } => (self.identity.uid, self.identity.gid),
+            _ => (self.identity.uid, self.identity.gid),
         }
     }
 }

@@ -45,6 +45,11 @@ impl Files for Table {
         known.map(library).into()
     }
 
+    fn read(&self, path: &Path) -> Option<String> {
+        let ids = path.starts_with("/etc/subuid") || path.starts_with("/etc/subgid");
+        ids.then(|| "ana:100000:65536\n".to_owned())
+    }
+
     fn matches(&self, pattern: &str) -> Vec<PathBuf> {
         let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
         let mut found: Vec<PathBuf> = self

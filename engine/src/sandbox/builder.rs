@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use flatimage_reserved::effect::Stacker;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
 
@@ -23,6 +24,7 @@ use super::lent::Lent;
 use super::skeleton::Places;
 use super::stacking::{self, Stacking};
 use super::{Context, die_with_parent, folding, identity, place, refusal, root, signals};
+use crate::data::marks::unionfs;
 use crate::plan::{IdMap, Plan, RootAction, Stack, Step, Upper, Way};
 use crate::tools::{self, Apart};
 use crate::trace::trace;
@@ -204,12 +206,29 @@ impl<'a> Builder<'a> {
         let data = self.data.take();
         root::prepare_changes(data.as_ref())?;
         self.stacking = true;
+        self.adapt_marks(stack.with)?;
         match stack.with.program() {
             None => self.stack_by_kernel()?,
-            Some(program) => self.stack_by(program, upper, data.as_ref())?,
+            Some(program) => self.stack_by((stack.with, program), upper, data.as_ref())?,
         }
         self.stacking = false;
         Ok(())
+    }
+
+    /// Makes the marks of the changes such as whoever stacks them reads, as far as it takes the layers. In the data
+    /// directory.
+    fn adapt_marks(&self, stacker: Stacker) -> Result<(), Failure> {
+        let cannot = || "adapt the marks of what was deleted".to_owned();
+        if stacker == Stacker::UnionfsFuse {
+            root::show_below(self.layers)?;
+            return unionfs::begin().attempting(cannot);
+        }
+        if !unionfs::is_recorded() {
+            return Ok(());
+        }
+        let lower = root::show_below(self.layers)?;
+        unionfs::end(lower, stacker).attempting(cannot)?;
+        root::hide_below()
     }
 
     fn stack_by_kernel(&self) -> Result<(), Failure> {
@@ -224,7 +243,7 @@ impl<'a> Builder<'a> {
 
     fn stack_by(
         &mut self,
-        program: &'static str,
+        (stacker, program): (Stacker, &'static str),
         upper: &Upper,
         data: Option<&OwnedFd>,
     ) -> Result<(), Failure> {
@@ -241,7 +260,10 @@ impl<'a> Builder<'a> {
                 Upper::Memory => None,
             },
         };
-        self.servers.push(stacking::stack(&stacking, fuse)?);
+        self.servers.push(match stacker {
+            Stacker::UnionfsFuse => stacking::stack_by_itself(&stacking)?,
+            _ => stacking::stack(&stacking, fuse)?,
+        });
         Ok(())
     }
 
@@ -250,7 +272,7 @@ impl<'a> Builder<'a> {
         match &self.opened_programs {
             Some(directory) => root::show_servers(directory),
             None => tools::unpack(
-                &Apart::Servers.tools(),
+                &Apart::Servers.tools(&self.context.image)?,
                 &self.context.image,
                 self.context.tools_offset,
                 Path::new("/"),
@@ -287,13 +309,13 @@ impl RootKernel for Builder<'_> {
                     .map_err(|error| self.is_refused(error))
                     .attempting(|| "map the caller's ids into a user namespace".into())?,
             },
-            IdMap::Range { .. } => match self.supervisor.receive() {
+            _ => match self.supervisor.receive() {
                 Ok(Some(Message::Mapped)) => {}
                 _ => return Err(Failure::ours("the supervisor is gone")),
             },
         }
         self.open_outside(plan)?;
-        if let IdMap::Range { .. } = plan.identity.map {
+        if !plan.identity.map.is_single() {
             identity::become_outer_root()
                 .attempting(|| "become root of the user namespace".into())?;
         }

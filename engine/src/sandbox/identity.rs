@@ -8,13 +8,15 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, pipe2, setgroups, setresgid, setresuid};
 
-use crate::plan::{IdMap, Identity};
+use super::failure::plain;
+use crate::plan::{Extent, Identity};
 use crate::sys::{Fork, fork};
 
 /// Writes the maps of the outer namespace from inside, as an ordinary user can for one id.
@@ -30,13 +32,43 @@ pub fn map_outer_single(uid: u32, gid: u32) -> io::Result<()> {
     )
 }
 
-/// Writes the maps of the outer namespace of process `pid` for a range of ids, as real root.
+/// Gives process `pid`, which is in a new namespace, several ids: by itself as real root, else by the programs that may give the
+/// caller's subordinate ids (newuidmap(1)).
 ///
 /// # Errors
-/// As writing to `/proc/<pid>/uid_map` does.
-pub fn map_outer_range(pid: Pid, first: u32, count: u32) -> io::Result<()> {
-    let map = format!("0 {first} {count}");
-    write_maps(&format!("/proc/{pid}"), &map, &map, true)
+/// As writing to `/proc/<pid>/uid_map` does; in words what a program says.
+pub fn map_outer(pid: Pid, extents: &[Vec<Extent>; 2]) -> io::Result<()> {
+    let [uids, gids] = extents;
+    if Uid::effective().is_root() {
+        let lines = |extents| lines(extents, |extent| extent.outside);
+        return write_maps(&format!("/proc/{pid}"), &lines(uids), &lines(gids), true);
+    }
+    for (program, extents) in [("newuidmap", uids), ("newgidmap", gids)] {
+        let ids = extents
+            .iter()
+            .flat_map(|extent| [extent.inside, extent.outside, extent.count]);
+        let mut command = Command::new(program);
+        command
+            .arg(pid.to_string())
+            .args(ids.map(|id| id.to_string()))
+            .stdin(Stdio::null());
+        let ended = command
+            .output()
+            .map_err(|error| io::Error::other(format!("{program}: {}", plain(&error))))?;
+        if !ended.status.success() {
+            let words = String::from_utf8_lossy(&ended.stderr);
+            let words = words.lines().next().unwrap_or(program);
+            return Err(io::Error::other(words.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Lines of a map to what `outside` answers.
+fn lines(extents: &[Extent], outside: impl Fn(&Extent) -> u32) -> String {
+    let line =
+        |extent: &Extent| format!("{} {} {}\n", extent.inside, outside(extent), extent.count);
+    extents.iter().map(line).collect()
 }
 
 /// With several ids: becomes root of the outer namespace. Before, the process is the host's
@@ -59,8 +91,8 @@ pub fn become_outer_root() -> io::Result<()> {
 /// # Errors
 /// `EPERM` or `ENOSPC` where namespaces cannot be nested.
 pub fn enter_inner(identity: &Identity) -> io::Result<()> {
-    match identity.map {
-        IdMap::Single { .. } => {
+    match identity.map.extents() {
+        None => {
             unshare(CloneFlags::CLONE_NEWUSER)?;
             let (uid, gid) = (
                 format!("{} 0 1", identity.uid),
@@ -68,7 +100,11 @@ pub fn enter_inner(identity: &Identity) -> io::Result<()> {
             );
             write_maps("/proc/self", &uid, &gid, false)
         }
-        IdMap::Range { count, .. } => unshare_with_maps(&format!("0 0 {count}")),
+        Some(extents) => {
+            // The ids of the outer namespace are the container's already.
+            let [uids, gids] = extents.map(|ids| lines(&ids, |extent| extent.inside));
+            unshare_with_maps(&uids, &gids)
+        }
     }
 }
 
@@ -98,7 +134,7 @@ pub fn enter_alike() -> io::Result<()> {
 /// As setresuid(2).
 pub fn assume(identity: &Identity) -> io::Result<()> {
     // The single id of a map is this process's already.
-    if let IdMap::Range { .. } = identity.map {
+    if !identity.map.is_single() {
         let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
         setresgid(gid, gid, gid)?;
         setresuid(uid, uid, uid)?;
@@ -107,7 +143,7 @@ pub fn assume(identity: &Identity) -> io::Result<()> {
 }
 
 /// A map of several ids can only be written from outside, so a child that stays outside does it.
-fn unshare_with_maps(map: &str) -> io::Result<()> {
+fn unshare_with_maps(uids: &str, gids: &str) -> io::Result<()> {
     let (reader, writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let target = Pid::this();
     match fork()? {
@@ -115,7 +151,7 @@ fn unshare_with_maps(map: &str) -> io::Result<()> {
             drop(writer);
             let mut byte = [0];
             let told = nix::unistd::read(reader.as_fd(), &mut byte) == Ok(1);
-            let written = told && write_maps(&format!("/proc/{target}"), map, map, true).is_ok();
+            let written = told && write_maps(&format!("/proc/{target}"), uids, gids, true).is_ok();
             std::process::exit(i32::from(!written))
         }
         Fork::Parent(child) => {

@@ -18,7 +18,7 @@ use super::failure::{Attempt, Failure};
 use super::native::Native;
 use super::shared::SharedRoot;
 use super::{die_with_parent, kernel, refusal};
-use crate::plan::{IdMap, Plan};
+use crate::plan::Plan;
 use crate::sys::{Fork, fork, fork_sibling};
 
 /// What an instance is started with, beside its plan and root.
@@ -48,7 +48,7 @@ pub struct Entering {
 /// host: with several ids the builder gives them up. And where the supervisor adopts what the container leaves behind, the
 /// builder must have ended before, or what it has started for the root would be taken for that.
 pub fn can_be_builder(plan: &Plan) -> bool {
-    matches!(plan.identity.map, IdMap::Single { .. }) && plan.namespaces.contains(&"pid")
+    plan.identity.map.is_single() && plan.namespaces.contains(&"pid")
 }
 
 /// Has a new process enter `root`.

@@ -259,11 +259,11 @@ fn attempt(plan: &Plan) -> Result<Attempted, Failure> {
         Ok(Fork::Parent(child)) => child,
     };
     drop(theirs);
-    if let IdMap::Range { first, count } = plan.identity.map {
-        let mapped = identity::map_outer_range(child, first, count);
+    if let Some(extents) = plan.identity.map.extents() {
+        let mapped = identity::map_outer(child, &extents);
         mapped
             .and_then(|()| ours.send(&Message::Mapped))
-            .attempting(|| format!("give the container the ids from {first} on"))?;
+            .attempting(|| format!("give the container {}", plan.identity.map))?;
     }
     let answer = ours.receive();
     let _ = waitpid(child, None);
@@ -283,7 +283,7 @@ fn begin(plan: &Plan, supervisor: &Channel) -> Result<(), Message> {
     };
     match plan.identity.map {
         IdMap::Single { uid, gid } => identity::map_outer_single(uid, gid).map_err(refused)?,
-        IdMap::Range { .. } => {
+        _ => {
             let told = supervisor.receive();
             told.and_then(|_| identity::become_outer_root())
                 .map_err(refused)?;

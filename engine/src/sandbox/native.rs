@@ -17,7 +17,7 @@ use super::failure::{Attempt, Failure, plain};
 use super::guest::Home;
 use super::kernel::Kernel;
 use super::{die_with_parent, identity, init, place, refusal, root};
-use crate::plan::{Action, Exec, Filter, IdMap, Identity, Lack, Plan, Step};
+use crate::plan::{Action, Exec, Filter, Identity, Lack, Plan, Step};
 use crate::sys::{
     MountAttributes, Questions, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
     join_new_session_keyring, move_mount, set_attributes,
@@ -206,7 +206,7 @@ impl Native {
         // The working directory names the new filesystem without a path of the image in it.
         nix::unistd::fchdir(&mount)?;
         tools::unpack(
-            &tools::table(),
+            &tools::table(&self.image)?,
             &self.image,
             self.tools_offset,
             Path::new("."),
@@ -302,6 +302,7 @@ impl Native {
                 ..
             } => self.bind(source, target, *access),
             Action::Account { target, id, line } => self.account(target, *id, line),
+            Action::File { target, text } => self.show(target, text, NOTHING),
             Action::Machine { target, id } => self.machine(target, id),
             Action::UnpackTools { target } => self.unpack_tools(target),
             Action::Directory {
@@ -330,7 +331,7 @@ impl Kernel for Native {
         self.umask = umask(Mode::from_bits_truncate(0o022));
         self.shares_processes = !plan.namespaces.contains(&"pid");
         self.open_sources(plan)?;
-        if let IdMap::Range { .. } = plan.identity.map {
+        if !plan.identity.map.is_single() {
             identity::become_outer_root()
                 .attempting(|| "become root of the user namespace".into())?;
         }

@@ -32,6 +32,9 @@ const OWN_FILES: &str = "/files";
 const MEMORY: &str = "/memory";
 const DATA: &str = "/data";
 const ROOT: &str = "/root";
+const BELOW: &str = "/below";
+const BELOW_ROOT: &str = "/below/root";
+const NOTHING: &str = "/below/nothing";
 
 /// Where the programs that serve a root are, on the stage.
 pub const SERVERS: &str = "/servers";
@@ -71,7 +74,7 @@ pub fn enter_stage() -> Result<(), Failure> {
     let stage = || -> io::Result<()> {
         chdir(anchor)?;
         for name in [
-            "host", "layers", "skeleton", "files", "memory", "data", "servers", "root",
+            "host", "layers", "skeleton", "files", "memory", "data", "servers", "root", "below",
         ] {
             fs::create_dir(name)?;
         }
@@ -91,6 +94,75 @@ pub fn mount_layers(fuse: &OwnedFd) -> Result<(), Failure> {
 /// Mounts the folded view, which `fuse` is the server's side of, over the overlay. From then on it is the root.
 pub fn mount_folded(fuse: &OwnedFd) -> Result<(), Failure> {
     mount_fuse(fuse, ROOT, MsFlags::empty()).attempting(|| "mount the folded root over FUSE".into())
+}
+
+/// Shows what is stacked below the changes, read-only, as the kernel stacks it, and answers where: whoever knows nothing of
+/// the layers' marks finds them applied.
+pub fn show_below(layers: usize) -> Result<&'static Path, Failure> {
+    let show = || -> io::Result<()> {
+        // The kernel stacks two directories at least.
+        for name in [BELOW_ROOT, NOTHING] {
+            fs::create_dir(name)?;
+        }
+        let lower = lower(layers).join(":");
+        let options = format!("lowerdir={lower}:{NOTHING},userxattr");
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+        let (from, kind) = (Some("flatimage"), Some("overlay"));
+        Ok(mount(
+            from,
+            BELOW_ROOT,
+            kind,
+            flags,
+            Some(options.as_str()),
+        )?)
+    };
+    show()
+        .map(|()| Path::new(BELOW_ROOT))
+        .attempting(|| "stack the layers for reading".into())
+}
+
+/// Takes away what [`show_below`] showed.
+pub fn hide_below() -> Result<(), Failure> {
+    let hide = || -> io::Result<()> {
+        umount2(BELOW_ROOT, MntFlags::MNT_DETACH)?;
+        [BELOW_ROOT, NOTHING]
+            .into_iter()
+            .try_for_each(fs::remove_dir)
+    };
+    hide().attempting(|| "take away the layers for reading".into())
+}
+
+/// The branches of unionfs-fuse: each is a directory that has what is shown in its `root`.
+pub fn branches(upper: &str) -> String {
+    format!("{upper}=RW:{BELOW}=RO")
+}
+
+/// The name of the root as a mount point, for a program that mounts by itself, which needs a `/dev/fuse`.
+pub fn mount_point() -> io::Result<&'static str> {
+    fs::create_dir("/dev")?;
+    symlink("../host/dev/fuse", "/dev/fuse")?;
+    Ok(ROOT)
+}
+
+/// Whether a program has mounted the root.
+pub fn is_mounted() -> io::Result<bool> {
+    // The place itself is in memory, as all of the stage.
+    let device = |path: &str| Ok::<_, io::Error>(fs::symlink_metadata(path)?.dev());
+    Ok(device(ROOT)? != device("/")?)
+}
+
+/// Takes the mount of the root away from its place.
+pub fn lift_mounted() -> io::Result<OwnedFd> {
+    let root = place::stage(Path::new(ROOT))?;
+    let mount = clone_tree(root.as_fd())?;
+    drop(root);
+    umount2(ROOT, MntFlags::MNT_DETACH)?;
+    Ok(mount)
+}
+
+/// Puts it back, where the mounts may be another copy.
+pub fn put_back(mount: &OwnedFd) -> io::Result<()> {
+    move_mount(mount.as_fd(), place::stage(Path::new(ROOT))?.as_fd())
 }
 
 /// Mounts the stacked root, which `fuse` is the server's side of.

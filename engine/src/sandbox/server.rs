@@ -83,9 +83,7 @@ fn options(map: &IdMap, context: &Context<'_>) -> ServeOptions {
     ServeOptions {
         threads: THREADS,
         cache_bytes: context.limits.blocks.unwrap_or(usual),
-        ids: match map {
-            IdMap::Single { .. } => ServedIds::Below(1),
-            IdMap::Range { count, .. } => ServedIds::Below(*count),
-        },
+        // Whatever is above is as 0 is.
+        ids: ServedIds::Below(map.count()),
     }
 }

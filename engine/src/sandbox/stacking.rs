@@ -10,11 +10,13 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, dup2_stderr, execve, ftruncate};
@@ -58,13 +60,58 @@ pub fn stack(stacking: &Stacking<'_>, fuse: OwnedFd) -> Result<OwnedFd, Failure>
     };
     drop(theirs);
     let stacked = show(&ours, fuse, server);
-    stacked.map_err(|failure| {
-        // Whoever stacks the changes next must be alone with them.
-        let _ = kill(server, Signal::SIGKILL);
-        let _ = waitpid(server, None);
-        let reason = words.last().unwrap_or(failure.text);
-        Failure::ours(format!("{} did not start: {reason}", stacking.program))
-    })
+    stacked.map_err(|failure| ended(stacking, server, &words, failure))
+}
+
+/// As [`stack`], with a program that mounts by itself, at a path: libfuse 2 takes no mounted descriptor. So it mounts in the
+/// namespace that it stays in, and the mount is lifted from there into the copy, or the program would keep alive what it
+/// serves.
+///
+/// # Errors
+/// As [`stack`].
+pub fn stack_by_itself(stacking: &Stacking<'_>) -> Result<OwnedFd, Failure> {
+    let words = Words::new().attempting(|| "make a file in memory".into())?;
+    let at = root::mount_point().attempting(|| "show /dev/fuse".into())?;
+    let server = match fork().attempting(|| "start a process".into())? {
+        Fork::Child => {
+            let _ = dup2_stderr(&words.0);
+            let_go(None);
+            if let Err(error) = execute(stacking, &by_itself(stacking, at)) {
+                eprintln!("{}", plain(&error));
+            }
+            std::process::exit(1)
+        }
+        Fork::Parent(server) => server,
+    };
+    let stacked = lift(server);
+    stacked.map_err(|failure| ended(stacking, server, &words, failure))
+}
+
+/// Waits until `server` serves what it mounted, and takes that into a copy of the mounts.
+fn lift(server: Pid) -> Result<OwnedFd, Failure> {
+    let process = open_process(server).attempting(|| "watch the server".into())?;
+    let mut ends = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    while !root::is_mounted().attempting(|| "look at the root".into())? {
+        // It says in no other way that it has mounted. That takes a few milliseconds.
+        if poll(&mut ends, PollTimeout::from(1u8)).attempting(|| "wait for the server".into())? > 0
+        {
+            return Err(Failure::ours("it ended"));
+        }
+    }
+    let mount = root::lift_mounted().attempting(|| "lift the root".into())?;
+    unshare(CloneFlags::CLONE_NEWNS).attempting(|| "copy the mounts of the layers".into())?;
+    root::put_back(&mount).attempting(|| "mount the root".into())?;
+    drop(mount);
+    root::examine()?;
+    Ok(process)
+}
+
+/// Whoever stacks the changes next must be alone with them.
+fn ended(stacking: &Stacking<'_>, server: Pid, words: &Words, failure: Failure) -> Failure {
+    let _ = kill(server, Signal::SIGKILL);
+    let _ = waitpid(server, None);
+    let reason = words.last().unwrap_or(failure.text);
+    Failure::ours(format!("{} did not start: {reason}", stacking.program))
 }
 
 /// Mounts what `server` serves, and waits until it does.
@@ -87,28 +134,50 @@ fn run(stacking: &Stacking<'_>, builder: Channel, words: &Words) -> ! {
     let_go(Some(&builder));
     if let Ok(Some(Message::Fuse(fuse))) = builder.receive() {
         drop(builder);
-        if let Err(error) = execute(stacking, &fuse) {
+        if let Err(error) = execute(stacking, &mounted(stacking, &fuse)) {
             eprintln!("{}", plain(&error));
         }
     }
     std::process::exit(1)
 }
 
-fn execute(stacking: &Stacking<'_>, fuse: &OwnedFd) -> io::Result<()> {
-    fcntl(fuse, FcntlArg::F_SETFD(FdFlag::empty()))?;
+/// The arguments of a program that is given a mounted descriptor.
+fn mounted(stacking: &Stacking<'_>, fuse: &OwnedFd) -> [String; 4] {
+    // Whether it stays open is seen in the mount.
+    let _ = fcntl(fuse, FcntlArg::F_SETFD(FdFlag::empty()));
+    let options = options(stacking);
+    // In the foreground: the process that is watched is this one. libfuse 3.3 and later take a mounted descriptor for the
+    // mount point.
+    let at = format!("/dev/fd/{}", fuse.as_raw_fd());
+    ["-f".to_owned(), "-o".to_owned(), options, at]
+}
+
+/// The arguments of unionfs-fuse. Attributes are asked for anew each time, since two names of a file are two files to it; so are
+/// contents whose times differ.
+fn by_itself(stacking: &Stacking<'_>, at: &str) -> [String; 5] {
+    let options = "cow,allow_other,default_permissions,use_ino,attr_timeout=0,auto_cache,\
+                   modules=subdir,subdir=/root";
+    [
+        "-f".to_owned(),
+        "-o".to_owned(),
+        options.to_owned(),
+        root::branches(stacking.upper),
+        at.to_owned(),
+    ]
+}
+
+fn execute(stacking: &Stacking<'_>, further: &[String]) -> io::Result<()> {
+    // Each file that is open in the container is open in it.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let loader = format!("{}/{LOADER}", root::SERVERS);
     let arguments = [
         loader.clone(),
         "--library-path".to_owned(),
         root::SERVERS.to_owned(),
         format!("{}/{}", root::SERVERS, stacking.program),
-        // In the foreground: the process that is watched is this one.
-        "-f".to_owned(),
-        "-o".to_owned(),
-        options(stacking),
-        // libfuse 3.3 and later take a mounted descriptor for the mount point.
-        format!("/dev/fd/{}", fuse.as_raw_fd()),
     ];
+    let arguments = arguments.into_iter().chain(further.iter().cloned());
     let data = stacking
         .data
         .map(|data| format!("FIM_DIR_DATA={}", data.display()));

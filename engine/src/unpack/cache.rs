@@ -51,6 +51,8 @@ impl Cache {
         let name = match map {
             IdMap::Single { .. } => "layers".to_owned(),
             IdMap::Range { first, .. } => format!("layers-{first}"),
+            // There is no plan to unpack for them.
+            IdMap::Subordinate { .. } => return Err(UnpackError::NoCache),
         };
         let path = base.join(name);
         Cache::at(path.clone(), limit.unwrap_or(LARGEST))

@@ -74,7 +74,7 @@ impl Owners {
     /// Those that a container with these ids sees as the layer's.
     pub fn of(map: &IdMap) -> Owners {
         match *map {
-            IdMap::Single { .. } => Owners::Caller,
+            IdMap::Single { .. } | IdMap::Subordinate { .. } => Owners::Caller,
             IdMap::Range { first, count } => Owners::Range { first, count },
         }
     }

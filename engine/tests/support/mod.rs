@@ -7,6 +7,7 @@ pub mod changes;
 pub mod chapter;
 pub mod compiled;
 pub mod icons;
+pub mod ids;
 pub mod layers;
 pub mod mirror;
 pub mod podman;

@@ -4,14 +4,10 @@ use crate::model::Access;
 use crate::model::build::access;
 use crate::nearest;
 use crate::report::Report;
-use crate::source::{Allow, Bind, Bus, Effect, Encoding, Field, FieldKind, Source, When};
+use crate::source::{Bind, Bus, Effect, Encoding, Field, FieldKind, Source, When};
 
 pub fn check(source: &Source, report: &mut Report) {
-    let rules: Vec<&str> = source
-        .filter
-        .iter()
-        .map(|rule| rule.item.name.as_str())
-        .collect();
+    let rules = Rules::of(source);
     for placed in &source.regions {
         let (path, region) = (&placed.path, &placed.item);
         let scope = Scope::of(&region.encoding, &rules);
@@ -38,6 +34,28 @@ pub fn check(source: &Source, report: &mut Report) {
     }
 }
 
+/// The rules of the filter by what effects can say of them.
+struct Rules<'a> {
+    /// Those that can be allowed.
+    deny: Vec<&'a str>,
+    /// Those that can be asked for.
+    emulate: Vec<&'a str>,
+}
+
+impl<'a> Rules<'a> {
+    fn of(source: &'a Source) -> Self {
+        let names = |emulates| {
+            let rules = source.filter.iter().map(|placed| &placed.item);
+            let rules = rules.filter(move |rule| rule.emulates == emulates);
+            rules.map(|rule| rule.name.as_str()).collect()
+        };
+        Rules {
+            deny: names(false),
+            emulate: names(true),
+        }
+    }
+}
+
 /// What effects can refer to at one place.
 #[derive(Clone)]
 struct Scope<'a> {
@@ -47,13 +65,13 @@ struct Scope<'a> {
     /// The fields of the record at hand.
     fields: &'a [Field],
     /// The rules of the filter.
-    rules: &'a [&'a str],
+    rules: &'a Rules<'a>,
     /// Inside a `for-each`.
     entry: bool,
 }
 
 impl<'a> Scope<'a> {
-    fn of(encoding: &'a Encoding, rules: &'a [&'a str]) -> Self {
+    fn of(encoding: &'a Encoding, rules: &'a Rules<'a>) -> Self {
         let mut scope = Scope {
             encoding,
             known: Vec::new(),
@@ -110,12 +128,28 @@ impl<'a> Scope<'a> {
                 self.path(report, &format!("{path}.symlink.link"), &symlink.link);
                 self.template(report, &format!("{path}.symlink.target"), &symlink.target);
             }
-            Effect::Share(_) | Effect::Fold(_) | Effect::Stack(_) | Effect::Portal(_) => {}
+            Effect::Share(_)
+            | Effect::Fold(_)
+            | Effect::Stack(_)
+            | Effect::Portal(_)
+            | Effect::Subordinate(_) => {}
             Effect::Admit(admit) => {
                 self.template(report, &format!("{path}.admit.program"), &admit.program);
             }
             Effect::Bus(bus) => self.bus(report, &format!("{path}.bus"), bus),
-            Effect::Allow(allow) => self.allow(report, &format!("{path}.allow"), allow),
+            Effect::Allow(allow) => {
+                named(
+                    report,
+                    &format!("{path}.allow"),
+                    &allow.rules,
+                    &self.rules.deny,
+                );
+            }
+            Effect::Emulate(emulate) => {
+                let known = &self.rules.emulate;
+                named(report, &format!("{path}.emulate"), &emulate.rules, known);
+            }
+            Effect::File(file) => self.path(report, &format!("{path}.file.target"), &file.target),
             Effect::Unmask(unmask) => {
                 self.path(report, &format!("{path}.unmask.target"), &unmask.target);
             }
@@ -147,19 +181,6 @@ impl<'a> Scope<'a> {
                     &format!("{path}.{key}[{place}]"),
                     format!("`{name}` is no name on a message bus"),
                     "write it as `org.example.Name`, or `org.example.*` for all below",
-                );
-            }
-        }
-    }
-
-    fn allow(&self, report: &mut Report, path: &str, allow: &Allow) {
-        for (place, name) in allow.rules.iter().enumerate() {
-            if !self.rules.contains(&name.as_str()) {
-                let what = format!("unknown rule `{name}`");
-                report.add(
-                    &format!("{path}.rules[{place}]"),
-                    what,
-                    nearest::hint(name, self.rules),
                 );
             }
         }
@@ -215,11 +236,12 @@ impl<'a> Scope<'a> {
     }
 
     fn when(&self, report: &mut Report, path: &str, when: &When) {
-        if when.env.is_none() && when.exists.is_none() && when.root.is_none() && when.is.is_none() {
+        let fact = when.root.or(when.privileged);
+        if when.env.is_none() && when.exists.is_none() && fact.is_none() && when.is.is_none() {
             report.add(
                 path,
                 "`when` has no condition",
-                "give `env`, `exists`, `root` or `is`",
+                "give `env`, `exists`, `root`, `privileged` or `is`",
             );
         }
         if let Some(env) = &when.env {
@@ -274,6 +296,19 @@ impl<'a> Scope<'a> {
             };
             report.add(path, format!("unknown placeholder `{{{name}}}`"), mend);
         }
+    }
+}
+
+/// Names of rules, of which only those in `known` can stand here.
+fn named(report: &mut Report, path: &str, rules: &[String], known: &[&str]) {
+    let unknown = rules
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| !known.contains(&name.as_str()));
+    for (place, name) in unknown {
+        let what = format!("unknown rule `{name}`");
+        let path = format!("{path}.rules[{place}]");
+        report.add(&path, what, nearest::hint(name, known));
     }
 }
 

@@ -27,6 +27,13 @@ pub fn check(source: &Source, report: &mut Report) {
             report.add(&format!("{path}.deny"), what, "add `- calls: […]`");
         }
         for (place, denial) in rule.deny.iter().enumerate() {
+            if rule.emulates != (denial.answer == Answer::Done) {
+                report.add(
+                    &format!("{path}.deny[{place}]"),
+                    "a rule either emulates or denies",
+                    "give `answer: done` to every call of a rule with `emulates: true` and to no other",
+                );
+            }
             denied(report, &format!("{path}.deny[{place}]"), denial);
         }
     }

@@ -82,6 +82,7 @@ fn rule(rule: &source::Rule) -> Rule {
         name: name(&rule.name),
         summary: rule.summary.clone(),
         reason: rule.reason.clone(),
+        emulates: rule.emulates,
         deny: deny.collect(),
     }
 }
@@ -209,9 +210,17 @@ fn effect(effect: &source::Effect) -> Effect {
         source::Effect::Share(share) => Effect::Share {
             namespace: share.namespace,
         },
+        source::Effect::Subordinate(source::Subordinate {}) => Effect::Subordinate,
         source::Effect::Fold(source::Fold {}) => Effect::Fold,
         source::Effect::Allow(allow) => Effect::Allow {
             rules: allow.rules.iter().map(|text| name(text)).collect(),
+        },
+        source::Effect::Emulate(emulate) => Effect::Emulate {
+            rules: emulate.rules.iter().map(|text| name(text)).collect(),
+        },
+        source::Effect::File(file) => Effect::File {
+            target: file.target.clone(),
+            text: file.text.clone(),
         },
         source::Effect::Unmask(unmask) => Effect::Unmask {
             target: unmask.target.clone(),
@@ -254,8 +263,12 @@ fn conditions(when: &source::When) -> Vec<Condition> {
     let env = when.env.clone().map(Condition::Env);
     let exists = when.exists.clone().map(Condition::Exists);
     let root = when.root.map(Condition::Root);
+    let privileged = when.privileged.map(Condition::Privileged);
     let is = when.is.clone().map(Condition::Is);
-    [env, exists, root, is].into_iter().flatten().collect()
+    [env, exists, root, privileged, is]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn action(action: &source::Action) -> Action {

@@ -178,6 +178,12 @@ pub enum Effect {
     Fold,
     /// Rules of the filter do not hold.
     Allow { rules: Vec<Name> },
+    /// The container has the caller's subordinate ids.
+    Subordinate,
+    /// Rules of the filter hold that pretend.
+    Emulate { rules: Vec<Name> },
+    /// A file in memory.
+    File { target: String, text: String },
     /// What is hidden by default is not.
     Unmask { target: String },
     /// The layers and the changes are stacked by this.
@@ -224,6 +230,8 @@ pub enum Condition {
     Exists(String),
     /// Root in the container, or not.
     Root(bool),
+    /// The caller is root on the host, or not.
+    Privileged(bool),
     /// The flag or choice has this value.
     Is(String),
 }
@@ -319,6 +327,8 @@ pub struct Rule {
     pub summary: String,
     /// Why.
     pub reason: String,
+    /// Whether it answers calls as if they had been done, where an effect asks for it.
+    pub emulates: bool,
     /// What is denied.
     pub deny: Vec<Denial>,
 }

@@ -22,10 +22,16 @@ pub enum Effect {
     Symlink(Symlink),
     /// A namespace of the host is kept instead of a new one.
     Share(Share),
+    /// The container has further ids of the host.
+    Subordinate(Subordinate),
     /// Names of files are found in any case.
     Fold(Fold),
     /// Rules of the filter of system calls do not hold.
     Allow(Allow),
+    /// Rules of the filter of system calls hold that pretend to do what the container cannot.
+    Emulate(Emulate),
+    /// A file with a text of the declaration's.
+    File(Text),
     /// What is hidden or read-only by default below a path is not.
     Unmask(Unmask),
     /// The layers and the changes are stacked in another way.
@@ -137,6 +143,12 @@ pub enum Namespace {
     Cgroup,
 }
 
+/// The container has the caller's subordinate ids (subuid(5)) besides the caller's own. The container does not start where there
+/// are none; real root's containers have others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subordinate {}
+
 /// The root that all instances share is shown case-insensitively. Needs FUSE.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -148,6 +160,24 @@ pub struct Fold {}
 pub struct Allow {
     /// Their names.
     pub rules: Vec<String>,
+}
+
+/// Rules of the filter of system calls hold that otherwise do not: those that answer calls without doing them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Emulate {
+    /// Their names.
+    pub rules: Vec<String>,
+}
+
+/// A file in memory that nobody in the container can change.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// Path in the container.
+    pub target: String,
+    /// What it holds.
+    pub text: String,
 }
 
 /// What is hidden or read-only by default at a path and below it stays as the kernel shows it.
@@ -174,6 +204,8 @@ pub enum Stacker {
     Kernel,
     /// The program of that name, over FUSE.
     FuseOverlayfs,
+    /// The program of that name, over FUSE.
+    UnionfsFuse,
 }
 
 /// Programs in the container can ask for programs of the host to be run. Those that are are admitted by other effects.
@@ -227,6 +259,9 @@ pub struct When {
     /// Whether the program runs as root in the container.
     #[serde(default)]
     pub root: Option<bool>,
+    /// Whether the caller is root on the host.
+    #[serde(default)]
+    pub privileged: Option<bool>,
     /// The flag or choice has this value.
     #[serde(default)]
     pub is: Option<String>,

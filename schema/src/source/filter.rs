@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A rule. It holds unless an effect allows it by name.
+/// A rule. It holds unless an effect allows it by name; one that emulates holds only when an effect asks for it by name.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -13,6 +13,9 @@ pub struct Rule {
     pub summary: String,
     /// Why.
     pub reason: String,
+    /// Whether its calls are not denied for safety but answered as if they had been done.
+    #[serde(default)]
+    pub emulates: bool,
     /// What is denied.
     pub deny: Vec<Denial>,
 }
@@ -74,4 +77,7 @@ pub enum Answer {
     /// memory what the rules look at, where a filter does not see it: only `socketcall` can be asked for.
     #[serde(rename = "ask")]
     Asked,
+    /// No error: the caller is told that it was done, and nothing is.
+    #[serde(rename = "done")]
+    Done,
 }

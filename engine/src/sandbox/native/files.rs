@@ -87,7 +87,7 @@ impl Native {
     }
 
     /// Shows a file with these contents in the place of the root's, which stays as it is.
-    fn show(
+    pub(super) fn show(
         &mut self,
         target: &Path,
         contents: &str,
@@ -96,8 +96,9 @@ impl Native {
         if !std::mem::replace(&mut self.has_own_files, true) {
             root::mount_own_files()?;
         }
-        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let file = root::write_own_file(name, contents)?;
+        // Two places can have one last name.
+        let name = target.to_string_lossy().replace('/', "_");
+        let file = root::write_own_file(name.as_ref(), contents)?;
         self.attach_copy(&file, target, attributes)
     }
 

@@ -66,9 +66,10 @@ impl Key {
         Key {
             protocol: PROTOCOL,
             layers: digest(&plan.layers),
-            ids: match plan.identity.map {
+            ids: match &plan.identity.map {
                 IdMap::Single { uid, .. } => format!("the one of uid {uid}"),
                 IdMap::Range { first, .. } => format!("those from {first} on"),
+                IdMap::Subordinate { .. } => "the caller's and the subordinate ones".to_owned(),
             },
             casefold: plan.is_folded(),
             overlay: plan

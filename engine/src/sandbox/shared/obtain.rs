@@ -12,7 +12,7 @@ use super::listen::{Answer, Listener, ask};
 use super::{Difference, Key, SharedRoot};
 use crate::data::instances::{Gate, Living};
 use crate::data::{self, DataError};
-use crate::plan::{IdMap, Plan, Way};
+use crate::plan::{Plan, Way};
 use crate::sandbox::builder::{self, Builder};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
@@ -282,7 +282,9 @@ fn build_once(plan: &Plan, context: &Context<'_>, lent: Option<Lent>) -> Result<
                     channel,
                 }),
                 _ => {
-                    // It ends by itself, and at once: what it built is the supervisor's now.
+                    // It ends by itself, and at once: what it built is the supervisor's now. One that still waits for its ids sees
+                    // that nobody gives them.
+                    drop(ours);
                     let _ = waitpid(builder, None);
                     None
                 }
@@ -367,9 +369,9 @@ enum Answered {
 }
 
 fn await_root(plan: &Plan, channel: &Channel, builder: Pid) -> Result<Answered, Failure> {
-    if let IdMap::Range { first, count } = plan.identity.map {
-        identity::map_outer_range(builder, first, count)
-            .attempting(|| format!("give the container the ids from {first} on"))?;
+    if let Some(extents) = plan.identity.map.extents() {
+        identity::map_outer(builder, &extents)
+            .attempting(|| format!("give the container {}", plan.identity.map))?;
         channel
             .send(&Message::Mapped)
             .attempting(|| "start the builder".into())?;
