@@ -63,8 +63,8 @@ fn a_limit_of_none_is_named_with_the_command_that_raises_it() {
     let mut command = place.command("unshare");
     command.args([
         "-U",
-        "--map-user=54321",
-        "--map-group=54321",
+        "--map-user=1",
+        "--map-group=1",
         "--keep-caps",
         "sh",
         "-c",
@@ -256,4 +256,20 @@ fn changes_on_an_overlay_are_refused_with_one_line() {
     );
     std::fs::remove_dir_all(over).unwrap();
     place.assert_clean();
+}
+
+#[test]
+fn root_of_a_namespace_with_one_id_is_told_who_can_start() {
+    let place = Place::blueprint(ordinary());
+    let mut command = place.command("unshare");
+    command
+        .arg("-Ur")
+        .arg(&place.image)
+        .args(["fim-exec", "true"]);
+    let line = fail(command);
+    assert!(
+        line.contains("root has no ids from 524288 on here"),
+        "{line}"
+    );
+    place.assert_gone();
 }
