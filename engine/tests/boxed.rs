@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::Pid;
+use rustix::fs::{XattrFlags, setxattr};
 
 use support::refusing::{ALL_BUT_BWRAP_ITSELF, Refusing, ordinary};
 use support::running::Running;
@@ -215,5 +218,63 @@ fn settings_do_what_they_do_elsewhere() {
     for name in ["read", "written"] {
         std::fs::remove_dir_all(place.path().join(name)).unwrap();
     }
+    place.assert_clean();
+}
+
+#[test]
+fn what_a_layer_hides_is_not_in_the_copy() {
+    let place = Place::blueprint(ordinary());
+    let tree = |directories: &[&str], files: &[(&str, &str)]| {
+        let root = place.path().join("tree");
+        for name in [&[""], directories].concat() {
+            std::fs::create_dir(root.join(name)).unwrap();
+            place.give(&root.join(name));
+        }
+        for (name, text) in files {
+            std::fs::write(root.join(name), text).unwrap();
+            place.give(&root.join(name));
+        }
+        root
+    };
+    let lower = tree(
+        &["kept", "anew", "replaced"],
+        &[
+            ("gone", "x"),
+            ("kept/a", "a"),
+            ("anew/a", "a"),
+            ("replaced/a", "a"),
+            ("file", "x"),
+        ],
+    );
+    place.add_layer(&place.pack(&lower, "lower.layer"));
+    let upper = tree(
+        &["kept", "anew", "file"],
+        &[
+            ("kept/b", "b"),
+            ("anew/b", "b"),
+            ("replaced", "now a file"),
+            ("file/b", "b"),
+        ],
+    );
+    mknod(&upper.join("gone"), SFlag::S_IFCHR, Mode::empty(), 0).unwrap();
+    place.give(&upper.join("gone"));
+    setxattr(
+        upper.join("anew"),
+        "user.overlay.opaque",
+        b"y",
+        XattrFlags::empty(),
+    )
+    .unwrap();
+    std::fs::set_permissions(upper.join("kept"), std::fs::Permissions::from_mode(0o500)).unwrap();
+    place.add_layer(&place.pack(&upper, "upper.layer"));
+    let list = "cd /; find gone kept anew replaced file -exec stat -c '%n %F %a' {} \\; 2>/dev/null | sort; cat replaced";
+    let refusing = Refusing::new(&place);
+    let copied = said(&refusing, list);
+    assert_eq!(copied, place.shell(list));
+    assert!(
+        copied.contains("kept/a") && !copied.contains("anew/a") && !copied.contains("gone"),
+        "{copied}"
+    );
+    drop(refusing);
     place.assert_clean();
 }
