@@ -47,6 +47,7 @@ fn it_is_asked_for_and_labelled() {
     let ran = Ran::of(refusing.image(ALL_BUT_BWRAP_ITSELF, &["fim-exec", "true"]));
     assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
     assert!(ran.err.contains("this host gives no namespaces"), "{ran:?}");
+    assert!(ran.err.ends_with("by FIM_SANDBOX=best-effort\n"), "{ran:?}");
     assert!(!place.data().join("copies").exists());
     let plan = Ran::of(best_effort(&refusing, &["fim-plan"]));
     let label = "sandbox    made by /usr/bin/bwrap from arguments; this host gives no namespaces";
