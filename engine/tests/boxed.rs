@@ -3,6 +3,7 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
@@ -276,6 +277,27 @@ fn what_a_layer_hides_is_not_in_the_copy() {
         copied.contains("kept/a") && !copied.contains("anew/a") && !copied.contains("gone"),
         "{copied}"
     );
+    drop(refusing);
+    place.assert_clean();
+}
+
+#[test]
+fn an_interrupt_for_all_in_front_of_a_terminal_is_the_programs() {
+    let place = Place::with_layer(ordinary());
+    let refusing = Refusing::new(&place);
+    let script = "trap 'echo caught; exit 3' INT; echo ready; while :; do read -r -t 1; done";
+    let mut command = best_effort(&refusing, &["fim-exec", "bash", "-c", script]);
+    command.process_group(0);
+    let mut running = Running::ready(command);
+    // As the kernel does it: whoever traces would end with it.
+    for pid in place.processes() {
+        if pid != running.pid() {
+            // It may have ended with the program, which was told before.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+        }
+    }
+    assert_eq!(running.line(), "caught\n");
+    assert_eq!(running.end().code, 3);
     drop(refusing);
     place.assert_clean();
 }
