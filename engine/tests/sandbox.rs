@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::{Place, Ran, Who, everybody, words};
+use support::{Place, Ran, everybody, words};
 
 #[test]
 fn every_namespace_is_a_new_one() {
