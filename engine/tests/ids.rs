@@ -5,7 +5,8 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 
 use support::compiled::compiled;
 use support::ids::{FIRST, forget, subordinate, with_ids};
@@ -239,6 +240,58 @@ fn subordinate_ids_that_cannot_be_had_are_told_in_one_line() {
         place.assert_gone();
         assert!(!place.data().join("root").exists());
     }
+}
+
+#[test]
+fn what_real_root_binds_has_the_owners_that_it_has_on_the_host() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let place = Place::blueprint(Who::Caller);
+    let secret = place.write("secret", "told\n");
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    let shared = place.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    for [access, path, target] in [
+        ["ro", &secret.to_string_lossy(), "/secret"],
+        ["rw", &shared.to_string_lossy(), "/shared"],
+    ] {
+        place.succeed(&["fim-bind", "add", access, path, target]);
+    }
+    place.succeed(&["fim-perms", "add", "home"]);
+    assert_eq!(
+        place.shell("cat /secret; > ~/mine; stat -c '%u %g' ~/mine"),
+        "told\n0 0\n"
+    );
+    let ran = place.run(&["fim-exec", "bash", "-c", "> /secret"]);
+    assert!(ran.code == 1 && ran.err.contains("Read-only"), "{ran:?}");
+    place.succeed(&[
+        "fim-root",
+        "bash",
+        "-c",
+        "> /shared/given; chown 33:34 /shared/given; > /shared/own",
+    ]);
+    let owner = |path: PathBuf| {
+        let found = fs::symlink_metadata(path).unwrap();
+        (found.uid(), found.gid())
+    };
+    assert_eq!(owner(place.home().join("mine")), (0, 0));
+    assert_eq!(owner(shared.join("given")), (33, 34));
+    assert_eq!(owner(shared.join("own")), (0, 0));
+    // A filesystem that cannot is named.
+    place.succeed(&["fim-bind", "add", "rw", "/proc/sys/kernel", "/kernel"]);
+    let ran = place.run(&["fim-exec", "true"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.err
+            .contains("bindings: the filesystem of /proc/sys/kernel (proc)"),
+        "{ran:?}"
+    );
+    for path in [secret, place.home().join("mine")] {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_dir_all(shared).unwrap();
+    place.assert_clean();
 }
 
 #[test]

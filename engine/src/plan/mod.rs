@@ -36,6 +36,7 @@ mod tests;
 
 pub use accounts::with_account;
 pub use arguments::{Argument, Around, arguments};
+pub use base::DEFAULT;
 pub use build::{Request, build};
 pub use bus::Bus;
 pub use error::PlanError;

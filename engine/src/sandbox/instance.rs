@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
+use super::mapped::Mapped;
 use super::native::Native;
 use super::shared::SharedRoot;
 use super::{die_with_parent, kernel, refusal};
@@ -31,6 +32,8 @@ pub struct Given<'a> {
     pub tools_offset: u64,
     /// The user namespace of the program, if somebody [lent](super::lent) it.
     pub nested: Option<OwnedFd>,
+    /// What is bound by mounts of its own.
+    pub mapped: Mapped,
 }
 
 /// Who enters a root, and the way to the instance.
@@ -77,7 +80,13 @@ pub fn begin(plan: &Plan, joined: Result<(), Failure>, channel: Channel, given: 
     let code = match begun {
         Ok((Fork::Parent(first), _)) => u8::from(channel.send(&Message::Started(first)).is_err()),
         Ok((Fork::Child, image)) => {
-            let native = Native::new(channel, image, given.tools_offset, given.nested);
+            let native = Native::new(
+                channel,
+                image,
+                given.tools_offset,
+                given.nested,
+                given.mapped,
+            );
             inside(plan, native)
         }
         Err(Failure { code, text }) => {

@@ -33,6 +33,7 @@ mod instance;
 mod kernel;
 mod ladder;
 pub(crate) mod lent;
+mod mapped;
 mod native;
 pub(crate) mod peer;
 mod place;
@@ -140,6 +141,7 @@ fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result
                 image_path: context.image_path,
                 tools_offset: context.tools_offset,
                 nested: obtained.nested.take(),
+                mapped: mapped::mounts(plan, &obtained.root.user, context.warn),
             };
             instance::enter(plan, &obtained.root, given)?
         }

@@ -16,6 +16,7 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::guest::Home;
 use super::kernel::Kernel;
+use super::mapped::Mapped;
 use super::{die_with_parent, identity, init, place, refusal, root};
 use crate::plan::{Action, Exec, Filter, Identity, Lack, Plan, Step};
 use crate::sys::{
@@ -37,6 +38,8 @@ pub struct Native {
     image: File,
     tools_offset: u64,
     sources: HashMap<PathBuf, OwnedFd>,
+    /// What was bound outside already.
+    mapped: Mapped,
     root: Option<OwnedFd>,
     /// The filesystem of the container's terminals.
     terminals: Option<OwnedFd>,
@@ -69,15 +72,17 @@ const NOTHING: MountAttributes = MountAttributes {
 impl Native {
     /// For the process that was just forked into the instance's namespaces. `image` is the opened
     /// image file, for tools that have to be unpacked from `tools_offset` on.
-    /// Its program gets the user namespace `nested`, or else a new one.
+    /// Its program gets the user namespace `nested`, or else a new one; targets in `mapped` are shown by that.
     pub fn new(
         channel: Channel,
         image: File,
         tools_offset: u64,
         nested: Option<OwnedFd>,
+        mapped: Mapped,
     ) -> Native {
         Native {
             nested,
+            mapped,
             lack: None,
             channel,
             image,
@@ -157,17 +162,16 @@ impl Native {
         }
     }
 
-    fn bind(&self, source: &Path, target: &Path, access: Access) -> io::Result<()> {
+    fn bind(&mut self, source: &Path, target: &Path, access: Access) -> io::Result<()> {
+        let mapped = self.mapped.remove(target);
         // A source that may be missing and is has no descriptor.
         let Some(source) = self.sources.get(source) else {
             return Ok(());
         };
-        let attributes = MountAttributes {
-            read_only: access == Access::Ro,
-            no_devices: access != Access::Dev,
-            no_exec: false,
-        };
-        self.attach_copy(source, target, attributes)
+        match mapped {
+            None => self.attach_copy(source, target, MountAttributes::of(access)),
+            Some(mount) => self.attach_mount(source, &mount, target),
+        }
     }
 
     /// Attaches a copy of the mounts at `source` to `target`.
@@ -177,14 +181,18 @@ impl Native {
         target: &Path,
         attributes: MountAttributes,
     ) -> io::Result<()> {
+        let mount = clone_tree(source.as_fd())?;
+        set_attributes(mount.as_fd(), attributes)?;
+        self.attach_mount(source, &mount, target)
+    }
+
+    /// Attaches a mount of what is at `source` to `target`.
+    fn attach_mount(&self, source: &OwnedFd, mount: &OwnedFd, target: &Path) -> io::Result<()> {
         let missing = match place::is_directory(source)? {
             true => place::Missing::Directory,
             false => place::Missing::File,
         };
-        let root = self.place()?;
-        let target = place::ensure(root, target, missing)?;
-        let mount = clone_tree(source.as_fd())?;
-        set_attributes(mount.as_fd(), attributes)?;
+        let target = place::ensure(self.place()?, target, missing)?;
         move_mount(mount.as_fd(), target.as_fd())
     }
 

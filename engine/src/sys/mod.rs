@@ -18,7 +18,8 @@ mod terminal;
 pub use capability::{Capabilities, drop_bounding_set, set_capabilities};
 pub use filter::{Question, Questions, filter_calls};
 pub use mount::{
-    MountAttributes, Resolve, clone_tree, create_filesystem, move_mount, open_in, set_attributes,
+    MountAttributes, Resolve, clone_tree, create_filesystem, map_ids, move_mount, open_in,
+    set_attributes,
 };
 pub use process::{
     Fork, accept, bring_loopback_up, close_all_but, close_copy, close_on_exec_from, fork,

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use flatimage_reserved::effect::Access;
+
 use super::check;
 
 /// What a mount forbids, beside what the mounted filesystem itself forbids.
@@ -24,6 +26,15 @@ pub struct MountAttributes {
 }
 
 impl MountAttributes {
+    /// Those of what a container may access in this way.
+    pub fn of(access: Access) -> MountAttributes {
+        MountAttributes {
+            read_only: access == Access::Ro,
+            no_devices: access != Access::Dev,
+            no_exec: false,
+        }
+    }
+
     /// Set-user-id bits never count on a mount of ours.
     fn bits(self) -> u64 {
         let flag = |on: bool, bit: u64| if on { bit } else { 0 };
@@ -112,6 +123,10 @@ pub fn set_attributes(mount: BorrowedFd<'_>, attributes: MountAttributes) -> io:
     // SAFETY: `mount_attr` is plain old data, for which all zeros is a valid value.
     let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
     change.attr_set = attributes.bits();
+    change_mount(mount, &change)
+}
+
+fn change_mount(mount: BorrowedFd<'_>, change: &libc::mount_attr) -> io::Result<()> {
     // SAFETY: path and `change` live until the call returns; the size is that of `change`.
     check(unsafe {
         libc::syscall(
@@ -119,11 +134,24 @@ pub fn set_attributes(mount: BorrowedFd<'_>, attributes: MountAttributes) -> io:
             mount.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
-            &raw const change,
+            std::ptr::from_ref(change),
             size_of::<libc::mount_attr>(),
         )
     })
     .map(drop)
+}
+
+/// Has a detached mount, and those below it, show and store the ids that are those of the user namespace `user` instead of the host's
+/// (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+///
+/// # Errors
+/// `EINVAL` when one of the filesystems does not allow it, `EPERM` without the rights of the user namespace that it was mounted in.
+pub fn map_ids(mount: BorrowedFd<'_>, user: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: `mount_attr` is plain old data, for which all zeros is a valid value.
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.attr_set = libc::MOUNT_ATTR_IDMAP;
+    change.userns_fd = user.as_raw_fd() as u64;
+    change_mount(mount, &change)
 }
 
 /// Attaches a detached mount on top of `target`.

@@ -13,13 +13,14 @@ use crate::plan::Exec;
 use crate::sandbox::channel::Channel;
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::kernel::Kernel;
+use crate::sandbox::mapped::Mapped;
 use crate::sandbox::{die_with_parent, place};
 use crate::sys::{filter_calls, join_new_session_keyring};
 
 impl Native {
     /// For the first process of a container that somebody else has built.
     pub fn given(channel: Channel, image: File) -> Native {
-        Native::new(channel, image, 0, None)
+        Native::new(channel, image, 0, None, Mapped::new())
     }
 
     /// In such a container: makes the sockets of the portal and of message buses.

@@ -19,6 +19,7 @@ use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::guest::Door;
 use crate::sandbox::instance::{self, Entering, Given};
 use crate::sandbox::lent::Lent;
+use crate::sandbox::mapped::Mapped;
 use crate::sandbox::{Context, identity, kernel, ladder, refusal, server};
 use crate::sys::{Fork, fork, fork_into, open_process};
 use crate::trace::trace;
@@ -327,6 +328,8 @@ fn go_on(
         image_path: context.image_path,
         tools_offset: context.tools_offset,
         nested,
+        // Who goes on as the instance has one id.
+        mapped: Mapped::new(),
     };
     instance::begin(plan, Ok(()), channel, given)
 }
