@@ -4,6 +4,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 
+use support::refusing::{ALL_BUT_BWRAP, Refusing, ordinary};
 use support::session::Session;
 use support::{Place, Ran, everybody};
 
@@ -215,4 +216,36 @@ fn programs_that_are_quicker_than_the_filter_leave_nothing() {
         assert_nobody_around(&session);
         place.assert_clean();
     }
+}
+
+#[test]
+fn where_bwrap_makes_the_namespaces_the_bus_is_filtered_too() {
+    let (place, session) = (Place::blueprint(ordinary()), Session::start(true));
+    with_client(&place);
+    place.succeed(&["fim-perms", "add", "dbus_user"]);
+    let refusing = Refusing::new(&place);
+    let call = |method: &[&str]| {
+        let bus = [
+            "gdbus",
+            "call",
+            "--session",
+            "--dest",
+            "org.freedesktop.DBus",
+            "--object-path",
+            "/",
+            "--method",
+        ];
+        let arguments = [&["fim-exec"][..], &bus, method].concat();
+        let mut command = refusing.image(ALL_BUT_BWRAP, &arguments);
+        command.env("DBUS_SESSION_BUS_ADDRESS", session.address());
+        Ran::of(command)
+    };
+    let ran = call(NAMES);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.out.contains("org.freedesktop.Notifications"), "{ran:?}");
+    let owned = call(&["org.freedesktop.DBus.RequestName", "org.example.Own", "0"]);
+    assert_ne!(owned.code, 0, "{owned:?}");
+    assert_nobody_around(&session);
+    drop(refusing);
+    place.assert_clean();
 }

@@ -4,6 +4,7 @@ mod support;
 
 use std::process::Command;
 
+use support::prepared::NO_FUSE;
 use support::refusing::{ALL_BUT_BWRAP, Refusing, ordinary};
 use support::running::Running;
 use support::{Place, Ran, everybody};
@@ -62,8 +63,8 @@ fn a_limit_of_none_is_named_with_the_command_that_raises_it() {
     let mut command = place.command("unshare");
     command.args([
         "-U",
-        "--map-user=54321",
-        "--map-group=54321",
+        "--map-user=1",
+        "--map-group=1",
         "--keep-caps",
         "sh",
         "-c",
@@ -230,5 +231,45 @@ fn changes_are_committed_and_purged_all_the_same() {
     run(&["fim-data", "purge"]);
     assert!(!place.data().join("root/closed").exists());
     drop(refusing);
+    place.assert_gone();
+}
+
+#[test]
+fn changes_on_an_overlay_are_refused_with_one_line() {
+    let place = Place::with_layer(ordinary());
+    let over = place.path().join("over");
+    for name in ["", "lower", "upper", "work", "merged"] {
+        std::fs::create_dir(over.join(name)).unwrap();
+        place.give(&over.join(name));
+    }
+    let mount = format!(
+        "{NO_FUSE} && cd {} && mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work merged && cd -",
+        over.display()
+    );
+    let mut command = place.prepared(&mount, &["fim-exec", "true"]);
+    command.env("FIM_DIR_DATA", over.join("merged/data"));
+    let ran = Ran::of(command);
+    assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
+    assert!(
+        ran.err.contains("such as a volume, with FIM_DIR_DATA"),
+        "{ran:?}"
+    );
+    std::fs::remove_dir_all(over).unwrap();
+    place.assert_clean();
+}
+
+#[test]
+fn root_of_a_namespace_with_one_id_is_told_who_can_start() {
+    let place = Place::blueprint(ordinary());
+    let mut command = place.command("unshare");
+    command
+        .arg("-Ur")
+        .arg(&place.image)
+        .args(["fim-exec", "true"]);
+    let line = fail(command);
+    assert!(
+        line.contains("root has no ids from 524288 on here"),
+        "{line}"
+    );
     place.assert_gone();
 }

@@ -20,23 +20,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::unistd::{Pid, getppid, pipe2};
+use nix::unistd::{Pid, getegid, geteuid, getppid, pipe2};
 
-use crate::plan::Bus;
+use crate::plan::{Bus, IdMap, Identity};
 use crate::sandbox::channel::Channel;
 use crate::sandbox::failure::Attempt;
-use crate::sandbox::{Failure, die_with_parent, fall_silent, identity, let_go};
+use crate::sandbox::{Failure, die_with_parent, fall_silent, identity, lent, let_go};
 use crate::sys::{Fork, MountAttributes, create_filesystem, fork};
 
 mod handshake;
 mod relay;
 
-/// Forks the agent for the socket of `bus`. What it cannot do it says on standard error: a program that needs no bus runs.
-pub fn serve(listener: OwnedFd, bus: &Bus) {
+/// Forks the agent for the socket of `bus`. `lender` makes its namespaces where this program may not. What it cannot do it says on standard error: a program that needs no bus runs.
+pub fn serve(listener: OwnedFd, bus: &Bus, lender: Option<&Path>) {
     let supervisor = Pid::this();
     let failed = match fork() {
         Ok(Fork::Parent(_)) => return,
-        Ok(Fork::Child) => match run(listener, bus, supervisor) {
+        Ok(Fork::Child) => match run(listener, (bus, lender), supervisor) {
             Ok(()) => std::process::exit(0),
             Err(failure) => failure.text,
         },
@@ -49,23 +49,51 @@ pub fn serve(listener: OwnedFd, bus: &Bus) {
     std::process::exit(1)
 }
 
-fn run(listener: OwnedFd, bus: &Bus, supervisor: Pid) -> Result<(), Failure> {
+fn run(
+    listener: OwnedFd,
+    (bus, lender): (&Bus, Option<&Path>),
+    supervisor: Pid,
+) -> Result<(), Failure> {
     let kept = Channel::from(listener);
     let_go(Some(&kept));
-    identity::enter_alike().attempting(|| "make a mount namespace".into())?;
+    let room = make_room(lender)?;
     // Asked for after that, because the kernel forgets it when capabilities change (prctl(2)).
     die_with_parent()?;
     // It may have ended before, after a program that was quick.
     if getppid() != supervisor {
         return Ok(());
     }
-    let room = create_filesystem(c"tmpfs", &[(c"mode", c"700")], MountAttributes::default())
-        .attempting(|| "mount a filesystem".into())?;
     let path = PathBuf::from(format!("/proc/self/fd/{}/bus", room.as_raw_fd()));
     let _alive = filter(bus, &room, &path)?;
     fall_silent();
     relay::run(&UnixListener::from(OwnedFd::from(kept)), &path);
     Ok(())
+}
+
+/// A filesystem in memory that is mounted nowhere, made in namespaces that this process is in from then on. Its ids are what they are
+/// outside: the bus lets in only who names the user id that the kernel says.
+fn make_room(lender: Option<&Path>) -> Result<OwnedFd, Failure> {
+    let create = || {
+        let options = [(c"mode", c"700")];
+        create_filesystem(c"tmpfs", &options, MountAttributes::default())
+            .attempting(|| "mount a filesystem".into())
+    };
+    let Some(lender) = lender else {
+        identity::enter_alike().attempting(|| "make a mount namespace".into())?;
+        return create();
+    };
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    let alike = Identity {
+        uid,
+        gid,
+        map: IdMap::Single { uid, gid },
+    };
+    let lent = lent::borrow(lender, &alike, None).map_err(Failure::ours)?;
+    lent.enter()
+        .attempting(|| "enter a mount namespace".into())?;
+    let room = create()?;
+    identity::enter_lent(&lent.nested).attempting(|| "enter a user namespace".into())?;
+    Ok(room)
 }
 
 /// Starts the program that filters, which listens at `path` in `room`. It runs for as long as somebody has what is answered.

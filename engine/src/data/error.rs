@@ -48,6 +48,14 @@ pub enum DataError {
         /// The ids of this start, in words.
         wanted: String,
     },
+    /// Root of somebody's user namespace, in which root's containers have no ids.
+    #[error(
+        "root has no ids from {first} on here, as in a container that an ordinary user started; start as another user of it, for which `podman run --userns=keep-id` has the caller"
+    )]
+    NoIds {
+        /// The first id that is missing.
+        first: u32,
+    },
     /// It was removed while this start waited for it.
     #[error("the data directory {} was removed meanwhile; start again", .0.display())]
     Removed(PathBuf),

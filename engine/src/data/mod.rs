@@ -332,9 +332,15 @@ fn own(path: &Path, owner: u32) -> Result<(), DataError> {
     let first = first_of_root();
     match (caller, owner) {
         (0, owner) if owner == first => Ok(()),
-        (0, 0) => chown(path, Some(first), Some(first)).map_err(|source| DataError::Unusable {
-            path: path.to_owned(),
-            source,
+        (0, 0) => chown(path, Some(first), Some(first)).map_err(|source| {
+            // An id that the caller's user namespace does not map (chown(2)).
+            match source.kind() == io::ErrorKind::InvalidInput {
+                true => DataError::NoIds { first },
+                false => DataError::Unusable {
+                    path: path.to_owned(),
+                    source,
+                },
+            }
         }),
         (0, _) => Err(foreign()),
         (caller, owner) if caller == owner => Ok(()),

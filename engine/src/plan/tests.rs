@@ -15,6 +15,7 @@ use crate::tools::Tools;
 mod effects;
 mod person;
 mod root;
+mod rung;
 
 /// A host whose files are a table.
 #[derive(Default)]

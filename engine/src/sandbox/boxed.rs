@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ use super::native::Native;
 use super::{Context, place};
 use crate::host::Stream;
 use crate::plan::{Action, Argument, Around, Exec, Plan, RootAction, arguments};
-use crate::sys::take_inherited;
+use crate::sys::{reset_signal, take_inherited, while_ignoring};
 use crate::trace::is_traced;
 
 /// Tells this program to be the first process: `<descriptor of the channel>:<descriptor of the orders>`, or `0:0` to do nothing.
@@ -53,6 +54,10 @@ struct Orders {
     /// The caller's mask.
     mask: u32,
 }
+
+/// What the caller's terminal sends to all that are in front of it. It is for the program: `bwrap`, which would end with everything
+/// in its sandbox, ignores it.
+const OF_TERMINALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
 
 const STREAMS: [Stream; 3] = [Stream::Input, Stream::Output, Stream::Error];
 
@@ -153,9 +158,9 @@ pub fn enter(
         fcntl(inherited, FcntlArg::F_SETFD(FdFlag::empty()))
             .attempting(|| "pass a descriptor".into())?;
     }
-    let child = command
-        .spawn()
-        .attempting(|| format!("run {}", program.display()))?;
+    let run = || format!("run {}", program.display());
+    let spawned = while_ignoring(&OF_TERMINALS, || command.spawn());
+    let child = spawned.attempting(run)?.attempting(run)?;
     Ok(Entering {
         pid: Pid::from_raw(child.id() as i32),
         channel: ours,
@@ -274,6 +279,9 @@ pub fn answer() -> Option<u8> {
     let (channel, orders) = told.split_once(':')?;
     let channel = Channel::from(take_inherited(channel.parse().ok()?)?);
     let orders = take_inherited(orders.parse().ok()?)?;
+    for signal in OF_TERMINALS {
+        reset_signal(signal).ok()?;
+    }
     let native = File::open("/dev/null").map(|nothing| Native::given(channel, nothing));
     let mut native = native.ok()?;
     let result = Orders::read(orders)

@@ -60,26 +60,40 @@ pub fn next(plan: &Plan, refusal: Failure) -> Result<(Plan, Lent), Failure> {
 /// # Errors
 /// `refusal` unless that was asked for and can be had.
 pub fn copy(plan: &Plan, refusal: Failure, context: &Context<'_>) -> Result<Ready, Failure> {
-    let Some(lower) = copied(
-        plan,
-        &refusal,
-        context.sandbox,
-        context.data.map(|it| it.path.as_path()),
-    ) else {
-        return Err(refusal);
-    };
+    let data = context.data.map(|data| data.path.as_path());
+    let lower = copied(plan, refusal, context.sandbox, data)?;
     ready_copy(plan, lower, context)
 }
 
-/// The plan with a copy, if that was asked for and can be had in the data directory.
-fn copied(plan: &Plan, refusal: &Failure, sandbox: Sandbox, data: Option<&Path>) -> Option<Plan> {
-    let is_possible = sandbox == Sandbox::BestEffort
-        && matches!(plan.identity.map, IdMap::Single { .. })
-        && !plan.is_folded();
-    let data = data.filter(|_| is_possible)?;
-    let program = lent::lender().filter(|program| boxed::can(program))?;
-    let directory = unpack::copy_of(data, Key::of(plan).layers());
-    Some(plan.copied(&program, &directory, &refusal.text))
+/// The plan with a copy in the data directory `data`.
+///
+/// # Errors
+/// `refusal` unless that was asked for and can be had; it says so where it could be.
+fn copied(
+    plan: &Plan,
+    refusal: Failure,
+    sandbox: Sandbox,
+    data: Option<&Path>,
+) -> Result<Plan, Failure> {
+    let is_possible = matches!(plan.identity.map, IdMap::Single { .. }) && !plan.is_folded();
+    let data = data.filter(|_| is_possible);
+    let able = || lent::lender().filter(|program| boxed::can(program));
+    let Some((data, program)) = data.and_then(|data| Some((data, able()?))) else {
+        return Err(refusal);
+    };
+    match sandbox {
+        Sandbox::Required => Err(Failure {
+            text: format!(
+                "{}, or start in a plain copy of its files, with less of a sandbox, by FIM_SANDBOX=best-effort",
+                refusal.text
+            ),
+            ..refusal
+        }),
+        Sandbox::BestEffort => {
+            let directory = unpack::copy_of(data, Key::of(plan).layers());
+            Ok(plan.copied(&program, &directory, &refusal.text))
+        }
+    }
 }
 
 fn ready_copy(plan: &Plan, lower: Plan, context: &Context<'_>) -> Result<Ready, Failure> {
@@ -117,10 +131,12 @@ fn ready_copy(plan: &Plan, lower: Plan, context: &Context<'_>) -> Result<Ready, 
 pub fn join_copy(plan: &Plan, context: &Context<'_>, pid: u32) -> Result<Ready, Failure> {
     let reason = format!("process {pid} runs a container of this data directory so");
     let data = context.data.map(|data| data.path.as_path());
-    let lower = copied(plan, &Failure::ours(reason), context.sandbox, data);
-    let lower = lower.ok_or_else(|| {
+    let lower = copied(plan, Failure::ours(reason), context.sandbox, data);
+    let lower = lower.map_err(|_| {
         Failure::ours(format!(
-            "process {pid} runs a container of this data directory in a plain copy of its files, as FIM_SANDBOX=best-effort allows;              start with that too, wait for its end or choose another data directory with FIM_DIR_DATA"
+            "process {pid} runs a container of this data directory in a plain copy of its files, as \
+             FIM_SANDBOX=best-effort allows; start with that too, wait for its end or choose another data directory \
+             with FIM_DIR_DATA"
         ))
     })?;
     ready_copy(plan, lower, context)
@@ -144,7 +160,8 @@ pub fn join(plan: &Plan, root: SharedRoot, key: &Key, pid: u32) -> Result<Ready,
         false => None,
         true => Some(nest(plan, &root).map_err(|reason| {
             Failure::ours(format!(
-                "process {pid} runs a container of this data directory in namespaces that bwrap made, and there are no further                  ones ({reason}); wait for its end or choose another data directory with FIM_DIR_DATA"
+                "process {pid} runs a container of this data directory in namespaces that bwrap made, and there are no further \
+                 ones ({reason}); wait for its end or choose another data directory with FIM_DIR_DATA"
             ))
         })?),
     };
@@ -216,8 +233,8 @@ pub fn examine(
         (Attempted::Lacking(lack), _) => plan.refused(&refusal::explain_lacks(&[lack]).text),
         (Attempted::Refused(error), _) => match next(plan, refusal::explain(&error, image)) {
             Ok((plan, _)) => plan,
-            Err(failure) => copied(plan, &failure, sandbox, Some(data))
-                .unwrap_or_else(|| plan.refused(&failure.text)),
+            Err(failure) => copied(plan, failure, sandbox, Some(data))
+                .unwrap_or_else(|failure| plan.refused(&failure.text)),
         },
     })
 }

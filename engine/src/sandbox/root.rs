@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{chdir, fchdir, pivot_root};
 use rustix::fs::{XattrFlags, removexattr, setxattr};
@@ -335,14 +336,20 @@ pub fn mount_overlay(layers: usize) -> Result<bool, Failure> {
         lower(layers).join(":")
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(
+    let mounted = mount(
         Some("flatimage"),
         ROOT,
         Some("overlay"),
         flags,
         Some(options.as_str()),
-    )
-    .attempting(|| "stack the layers with overlayfs".into())?;
+    );
+    if mounted.is_err() && is_overlay(".") {
+        return Err(Failure::ours(
+            "the data directory is on an overlay, as a container's own files are, and overlayfs keeps no changes there; put it \
+             on another filesystem, such as a volume, with FIM_DIR_DATA",
+        ));
+    }
+    mounted.attempting(|| "stack the layers with overlayfs".into())?;
     // The overlay makes a directory of its own there, with no permissions at all: its owner, once
     // the container has ended, could not remove the data directory like any other.
     let _ = fs::set_permissions("work/work", Permissions::from_mode(0o700));
@@ -350,6 +357,10 @@ pub fn mount_overlay(layers: usize) -> Result<bool, Failure> {
     chdir("/").attempting(|| "leave the data directory".into())?;
     examine()?;
     Ok(keeps)
+}
+
+fn is_overlay(directory: &str) -> bool {
+    statfs(directory).is_ok_and(|found| found.filesystem_type() == OVERLAYFS_SUPER_MAGIC)
 }
 
 /// Whether the filesystem has extended attributes for everybody. Without them the kernel mounts the overlay all the same, and

@@ -224,8 +224,9 @@ impl Container<'_> {
                 Ok(None)
             }
             Some(Message::Bus { listener, target }) => {
-                if let Some(bus) = self.connection.plan.and_then(|plan| plan.bus(&target)) {
-                    bus::serve(listener, bus);
+                let plan = self.connection.plan;
+                if let Some((bus, plan)) = plan.and_then(|plan| Some((plan.bus(&target)?, plan))) {
+                    bus::serve(listener, bus, plan.lender());
                 }
                 Ok(None)
             }

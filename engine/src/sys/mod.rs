@@ -24,7 +24,7 @@ pub use mount::{
 pub use process::{
     Fork, accept, bring_loopback_up, close_all_but, close_copy, close_on_exec_from, fork,
     fork_into, fork_sibling, join_new_session_keyring, open_process, receive_with_descriptors,
-    reset_signal, take_inherited,
+    reset_signal, take_inherited, while_ignoring,
 };
 pub use socket::{make_socket, make_socket_pair};
 pub use terminal::{control, open_peer, set_window_size, take_pending, window_size};

@@ -262,6 +262,24 @@ fn descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
     owned
 }
 
+/// Does something while signals are ignored, which what is executed meanwhile goes on with (execve(2)).
+///
+/// # Errors
+/// `EINVAL` for a signal that cannot be ignored.
+pub fn while_ignoring<T>(numbers: &[Signal], act: impl FnOnce() -> T) -> nix::Result<T> {
+    let mut before = Vec::new();
+    for number in numbers {
+        // SAFETY: an ignored signal runs no code of ours.
+        before.push((*number, unsafe { signal(*number, SigHandler::SigIgn) }?));
+    }
+    let done = act();
+    for (number, handler) in before {
+        // SAFETY: it is the handler that was there before.
+        unsafe { signal(number, handler) }?;
+    }
+    Ok(done)
+}
+
 /// Gives `number` its default disposition.
 ///
 /// # Errors

@@ -3,11 +3,12 @@
 use std::fs;
 use std::process::Command;
 
+use nix::unistd::getuid;
+
 use super::{ORDINARY, Place, Who};
 
-/// Names under which crun finds control groups that it understands, whatever the host has.
-const CONTROL_GROUPS: &str =
-    "[ ! -e /sys/fs/cgroup/unified ] || mount -t cgroup2 none /sys/fs/cgroup";
+/// What podman keeps beside its storage goes into memory, and crun finds control groups that it understands, whatever the host has.
+const PREPARED: &str = "mount -t tmpfs none /run && { [ ! -e /sys/fs/cgroup/unified ] || mount -t cgroup2 none /sys/fs/cgroup; }";
 
 /// What podman keeps, and the root of its containers. Apart from what is shown in them: a mount that is seen twice is not
 /// hidden by what is mounted over one of the two.
@@ -57,15 +58,22 @@ impl Podman {
         let root = self.0.path();
         // In a mount namespace of its own, which takes all its mounts along.
         let mut command = Command::new("unshare");
+        command.env_clear();
+        if !getuid().is_root() {
+            // Root of a namespace with one id, which podman need not make.
+            command
+                .arg("-UrC")
+                .env("_CONTAINERS_USERNS_CONFIGURED", "done")
+                .env("_CONTAINERS_ROOTLESS_UID", "0");
+        }
         command
-            .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", root)
             .args([
                 "-m",
                 "sh",
                 "-c",
-                &format!("{CONTROL_GROUPS} && exec podman \"$@\""),
+                &format!("{PREPARED} && exec podman \"$@\""),
                 "podman",
             ])
             .arg("--root")
