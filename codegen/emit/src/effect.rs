@@ -39,6 +39,7 @@ fn one(effect: &Effect) -> TokenStream {
             quote!(Allow { rules: &[#(#rules),*] })
         }
         Effect::Unmask { target } => quote!(Unmask { target: #target }),
+        Effect::Enter { directory } => quote!(Enter { directory: #directory }),
         Effect::Stack { with } => {
             let with = stacker(*with);
             quote!(Stack { with: #with })

@@ -66,6 +66,11 @@ pub enum Active {
         /// Path in the container; may hold `$NAME`.
         target: String,
     },
+    /// Programs start in a directory.
+    Enter {
+        /// Path in the container; may hold `$NAME`.
+        directory: String,
+    },
     /// The layers and the changes are stacked by this.
     Stack {
         /// Who does it.
@@ -243,6 +248,9 @@ impl<'a> Scope<'a> {
             Effect::Allow { rules } => Active::Allow { rules },
             Effect::Unmask { target } => Active::Unmask {
                 target: self.fill(target),
+            },
+            Effect::Enter { directory } => Active::Enter {
+                directory: self.fill(directory),
             },
             Effect::Stack { with } => Active::Stack { with },
             Effect::Portal => Active::Portal,

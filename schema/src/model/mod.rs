@@ -178,6 +178,8 @@ pub enum Effect {
     Allow { rules: Vec<Name> },
     /// What is hidden by default is not.
     Unmask { target: String },
+    /// Programs start in this directory.
+    Enter { directory: String },
     /// The layers and the changes are stacked by this.
     Stack { with: Stacker },
     /// Programs of the host can be asked for.

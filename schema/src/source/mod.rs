@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 pub use action::{Action, ActionVerb, Argument, ArgumentKind};
 pub use effect::{
-    Admit, Allow, Bind, Bus, Effect, Fold, ForEach, Libraries, Missing, Namespace, Portal, Setenv,
-    Share, Stack, Stacker, Symlink, Tmpfs, Unmask, When,
+    Admit, Allow, Bind, Bus, Effect, Enter, Fold, ForEach, Libraries, Missing, Namespace, Portal,
+    Setenv, Share, Stack, Stacker, Symlink, Tmpfs, Unmask, When,
 };
 pub use filter::{Answer, Condition, Denial, Rule, Test};
 pub use package_manager::PackageManager;
