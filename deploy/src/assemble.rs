@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! runtime                    with its marker and `e_ident` filled in
-//! tools                      compressed, one after the other
+//! tools                      one after the other, compressed
 //! description                table and metadata of the tools
 //! zeros                      to the next multiple of 4096
 //! reserved space

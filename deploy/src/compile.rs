@@ -226,6 +226,8 @@ fn flags(workspace: &Path, triple: &str) -> OsString {
         .into_iter()
         .collect();
     flags.extend(["-C", "target-feature=+crt-static"].map(OsString::from));
+    // Nobody unwinds, because a panic ends the program: the table by which handlers are found would be read by nobody.
+    flags.extend(["-C", "link-arg=-Wl,--no-eh-frame-hdr"].map(OsString::from));
     flags.extend(remap(workspace, "/flatimage"));
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));

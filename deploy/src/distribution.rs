@@ -12,6 +12,7 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
 use crate::file::{self, FileError, failed};
+use crate::tree::check_types;
 
 /// A distribution as its file describes it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -116,6 +117,20 @@ pub struct Additions {
     /// Symbolic links and where they lead.
     #[serde(default)]
     pub links: BTreeMap<String, String>,
+    /// File types that programs in the image know, by their names, such as `application/x-thing`.
+    #[serde(default)]
+    pub mime: BTreeMap<String, FileType>,
+}
+
+/// A file type.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileType {
+    /// What such a file is, in a few words.
+    pub comment: String,
+    /// Patterns of the names that such files have, such as `*.thing`.
+    #[serde(default)]
+    pub patterns: Vec<String>,
 }
 
 impl Additions {
@@ -142,6 +157,14 @@ pub enum DistributionError {
     /// Something is to be put into a directory of the host.
     #[error("`{}` adds files to a directory of the host, which would change it; leave out `add`", .0.display())]
     Adds(PathBuf),
+    /// A file type is none.
+    #[error("`{}` adds a file type that is none: {reason}", path.display())]
+    FileType {
+        /// The distribution's file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The file does not say what a distribution is.
     #[error("`{}` is not a distribution", path.display())]
     Malformed {
@@ -188,6 +211,9 @@ impl Distribution {
             Ok(distribution) => distribution,
             Err(source) => return Err(DistributionError::Malformed { path, source }),
         };
+        if let Err(reason) = check_types(&distribution.add.mime) {
+            return Err(DistributionError::FileType { path, reason });
+        }
         match distribution.root == Root::Directory && !distribution.add.is_empty() {
             true => Err(DistributionError::Adds(path)),
             false => Ok(distribution),

@@ -66,8 +66,6 @@ pub struct Tool {
     pub source: String,
     /// Bytes of the program.
     pub size: u64,
-    /// Bytes in the image.
-    pub compressed_size: u64,
     /// SHA-256 of the program.
     pub sha256: String,
     /// How many other names it has.
@@ -138,6 +136,7 @@ fn parts(image: &Image) -> Vec<Part> {
         size,
         detail,
     };
+    let unpacked = image.tools.tools.iter().map(|tool| tool.size).sum();
     let superblock = image.store.superblock();
     let copies = match image.store.copies() {
         Copies::Both | Copies::One => "",
@@ -157,7 +156,7 @@ fn parts(image: &Image) -> Vec<Part> {
             "tools",
             marker.tools_offset,
             marker.description_offset - marker.tools_offset,
-            format!("{}", image.tools.tools.len()),
+            format!("{}, {} unpacked", image.tools.tools.len(), bytes(unpacked)),
         ),
         part(
             "description",
@@ -194,7 +193,6 @@ fn tools(image: &Image) -> Vec<Tool> {
         licence: told(&entry.name, "licence"),
         source: told(&entry.name, "source"),
         size: entry.size,
-        compressed_size: entry.compressed_size,
         sha256: entry.sha256.clone(),
         links: entry.links.len(),
     };
@@ -258,7 +256,7 @@ impl Inspection {
         });
         section(&mut text, ["PART", "OFFSET", "SIZE", ""], parts);
         let tools = self.tools.iter().map(|tool| {
-            let size = bytes(tool.compressed_size);
+            let size = bytes(tool.size);
             let (version, licence) = (tool.version.clone(), tool.licence.clone());
             [tool.name.clone(), size, version, licence]
         });

@@ -101,6 +101,7 @@ impl Settings {
             add(&name, value);
         }
         self.set(declared::ENVIRONMENT, &variables.into())?;
+        self.set(declared::DIRECTORY, &execution.directory().into())?;
         if let Some(mut words) = execution.command() {
             let args: Vec<Yaml> = words.split_off(1).into_iter().map(Yaml::from).collect();
             let mut boot = Mapping::new();

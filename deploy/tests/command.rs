@@ -235,3 +235,27 @@ fn the_same_archive_gives_the_same_image_wherever_whenever_and_however() {
     let one = build("one", here, &[("LC_ALL", "C"), ("TZ", "UTC")]);
     assert_eq!(build("two", there, &locale), one);
 }
+
+#[test]
+fn the_variables_of_a_build_are_read_and_checked() {
+    let plan = |name: &str, value: &str| {
+        let mut command = deploy(&["blueprint", "--dry-run"]);
+        command.env(name, value).output().unwrap()
+    };
+    assert!(out(&plan("FIM_RESERVED_SIZE", "8388608")).contains("8.4 MB for settings"));
+    assert!(plan("FIM_DIST", "My-Own_1.2").status.success());
+    for (name, value, expected) in [
+        ("FIM_RESERVED_SIZE", "4M", "FIM_RESERVED_SIZE is `4M`"),
+        ("FIM_RESERVED_SIZE", "4097", "cannot have 4097 bytes"),
+        ("FIM_DIST", "../x", "the distribution cannot be `../x`"),
+        ("FIM_DIST", "", "the distribution cannot be ``"),
+    ] {
+        let output = plan(name, value);
+        let line = err(&output);
+        assert_eq!(output.status.code(), Some(125), "{line}");
+        assert!(
+            line.contains(expected) && line.lines().count() == 1,
+            "{line}"
+        );
+    }
+}

@@ -53,21 +53,22 @@ pub fn running(placement: &Placement) -> io::Result<Running> {
 }
 
 /// The tools as the copy that runs finds them, and that copy on the host; `None` where it is in memory.
-pub fn kept(host: &Host, image: &Path, placement: &Placement) -> (Tools, Option<PathBuf>) {
+///
+/// # Errors
+/// Where they have to be unpacked at this start, and the image does not say how.
+pub fn kept(
+    host: &Host,
+    image: &Path,
+    placement: &Placement,
+) -> io::Result<(Tools, Option<PathBuf>)> {
     let unit = private::unit(|name| host.environment.get(name).cloned(), image, placement);
     let (runtime, tools) = unit.map(|unit| (unit.runtime, unit.tools)).unzip();
     let tools = match tools.flatten() {
         Some(directory) => Tools::Directory(directory),
-        // What cannot be read is said where it is unpacked.
-        None if has_none(image) => Tools::None,
+        None if crate::tools::table(&File::open(image)?)?.is_empty() => Tools::None,
         None => Tools::Memory,
     };
-    (tools, runtime)
-}
-
-fn has_none(image: &Path) -> bool {
-    let table = File::open(image).and_then(|image| crate::tools::table(&image));
-    table.is_ok_and(|table| table.is_empty())
+    Ok((tools, runtime))
 }
 
 /// The environment as it was before the program moved out of the image.

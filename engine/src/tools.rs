@@ -1,13 +1,14 @@
 //! The tools that an image brings: a static `bash` and a busybox with its applets, programs that serve a root, and one that
 //! fetches files.
 //!
-//! They follow the program in the image, each compressed by itself (zstd). Behind them is the image's description
-//! ([`description`]), whose table says where each is; it is only read where a tool is needed that is not unpacked yet.
+//! They follow the program in the image, compressed together (zstd), those of the container first. Behind them is the image's
+//! description ([`description`]), whose table says where each is in what they unpack to; it is only read where a tool is needed
+//! that is not unpacked yet.
 
 mod description;
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -33,8 +34,8 @@ pub enum Tools {
 pub struct Tool {
     name: String,
     directory: Directory,
+    /// In the unpacked tools.
     offset: u64,
-    compressed_size: u64,
     size: u64,
     /// Of the program, in lower-case hexadecimal.
     sha256: String,
@@ -140,56 +141,75 @@ impl Tool {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
 
-    /// Where its zstd frame begins, in bytes from the first tool.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.offset
+/// The tools of an image, as they come out of their frame, in their order.
+struct Unpacking<'a> {
+    decoder: zstd::Decoder<'static, BufReader<Span<'a>>>,
+    /// Bytes that were taken.
+    at: u64,
+}
+
+impl<'a> Unpacking<'a> {
+    /// Of the image whose tools are at `offset`.
+    fn new(image: &'a File, offset: u64) -> io::Result<Unpacking<'a>> {
+        // The frame says where it ends.
+        let packed = Span {
+            file: image,
+            at: offset,
+            left: u64::MAX,
+        };
+        let decoder = zstd::Decoder::new(packed)?.single_frame();
+        Ok(Unpacking { decoder, at: 0 })
     }
 
-    /// Unpacks it from the image, whose first tool is at `offset`, to nowhere, and answers how many bytes it has.
-    ///
-    /// # Errors
-    /// In words: a frame that does not decompress, or a program that is not the one the table knows.
-    pub fn verify(&self, image: &File, offset: u64) -> Result<u64, String> {
-        let compressed = Span {
-            file: image,
-            at: offset + self.offset,
-            left: self.compressed_size,
-        };
-        let mut digest = Digest(Sha256::new());
-        // The table knows the size; a damaged frame may claim any.
-        let copied = zstd::Decoder::new(compressed)
-            .and_then(|decoder| io::copy(&mut decoder.take(self.size + 1), &mut digest))
-            .map_err(|_| "it does not decompress".to_owned())?;
-        let found = marker::hex(&digest.0.finalize());
-        match copied == self.size && found == self.sha256 {
-            true => Ok(copied),
-            false => Err("its sha256 is another".to_owned()),
-        }
-    }
-
-    /// Unpacks it from the image, whose first tool is at `offset`.
-    ///
-    /// # Errors
-    /// As reading, decompressing and writing do; `InvalidData` when its size is not the table's.
-    pub fn copy(&self, image: &File, offset: u64, to: &mut File) -> io::Result<()> {
-        let compressed = Span {
-            file: image,
-            at: offset + self.offset,
-            left: self.compressed_size,
-        };
-        // The table knows the size; a damaged frame may claim any.
-        let mut decoder = zstd::Decoder::new(compressed)?.take(self.size + 1);
-        let written = io::copy(&mut decoder, to)?;
-        match written == self.size {
+    /// Passes over what is before a tool and copies it.
+    fn copy(&mut self, tool: &Tool, to: &mut impl io::Write) -> io::Result<()> {
+        let before = tool.offset.checked_sub(self.at);
+        let before = before.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let passed = io::copy(&mut (&mut self.decoder).take(before), &mut io::sink())?;
+        let written = io::copy(&mut (&mut self.decoder).take(tool.size), to)?;
+        self.at += passed + written;
+        match (passed, written) == (before, tool.size) {
             true => Ok(()),
             false => {
-                let (name, size) = (&self.name, self.size);
+                let (name, size) = (&tool.name, tool.size);
                 let what = format!("the tool `{name}` has {written} bytes, not {size}");
                 Err(io::Error::new(io::ErrorKind::InvalidData, what))
             }
         }
+    }
+}
+
+/// Unpacks all `tools` of the image, whose first is at `offset`, to nowhere, and answers for each how many bytes it has; in
+/// words, that it is not the one that the table knows, or does not unpack: then those behind it do not either, and are left out.
+pub fn verify(tools: &[Tool], image: &File, offset: u64) -> Vec<Result<u64, String>> {
+    let mut found = Vec::new();
+    let mut unpacking = Unpacking::new(image, offset);
+    for tool in tools {
+        let mut digest = Digest(Sha256::new());
+        let unpacked = unpacking
+            .as_mut()
+            .map(|tools| tools.copy(tool, &mut digest));
+        if !matches!(unpacked, Ok(Ok(()))) {
+            found.push(Err("it does not decompress".to_owned()));
+            break;
+        }
+        found.push(match marker::hex(&digest.0.finalize()) == tool.sha256 {
+            true => Ok(tool.size),
+            false => Err("its sha256 is another".to_owned()),
+        });
+    }
+    found
+}
+
+impl Tool {
+    /// Unpacks it from the image, whose first tool is at `offset`.
+    ///
+    /// # Errors
+    /// As reading, decompressing and writing do; `InvalidData` when there is less of it than the table says.
+    pub fn copy(&self, image: &File, offset: u64, to: &mut File) -> io::Result<()> {
+        Unpacking::new(image, offset)?.copy(self, to)
     }
 }
 
@@ -212,13 +232,14 @@ impl io::Write for Digest {
 /// # Errors
 /// As reading, decompressing and writing do; `InvalidData` when a size is not the table's.
 pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Result<()> {
+    let mut unpacking = Unpacking::new(image, offset)?;
     for tool in tools {
         let directory = to.join(tool.directory.name());
         fs::create_dir_all(&directory)?;
         // Whatever the caller's mask: the ids of the container may be others than the caller's.
         fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
         let mut file = File::create_new(directory.join(&tool.name))?;
-        tool.copy(image, offset, &mut file)?;
+        unpacking.copy(tool, &mut file)?;
         file.set_permissions(Permissions::from_mode(0o555))?;
         for link in &tool.links {
             symlink(&tool.name, directory.join(link))?;
@@ -251,16 +272,25 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn tool(name: &str, offset: u64, compressed: &[u8], size: u64, links: &[&str]) -> Tool {
+    fn tool(name: &str, offset: u64, size: u64, links: &[&str]) -> Tool {
         Tool {
             name: name.into(),
             directory: Directory::Sbin,
             offset,
-            compressed_size: compressed.len() as u64,
             size,
             sha256: String::new(),
             links: links.iter().map(|link| link.to_string()).collect(),
         }
+    }
+
+    /// Seven bytes, the tools, and whatever follows them.
+    fn image(tools: &[u8]) -> File {
+        let mut image = tempfile::tempfile().unwrap();
+        let packed = zstd::encode_all(tools, 3).unwrap();
+        for part in [&b"program"[..], &packed, b"{\"tools\":[]}"] {
+            image.write_all(part).unwrap();
+        }
+        image
     }
 
     #[test]
@@ -273,18 +303,8 @@ mod tests {
     #[test]
     fn tools_are_unpacked_executable_with_their_links() {
         let directory = tempfile::tempdir().unwrap();
-        let (one, two) = (
-            zstd::encode_all(&b"first"[..], 3).unwrap(),
-            zstd::encode_all(&b"second"[..], 3).unwrap(),
-        );
-        let mut image = tempfile::tempfile().unwrap();
-        image.write_all(b"program").unwrap();
-        image.write_all(&one).unwrap();
-        image.write_all(&two).unwrap();
-        let tools = [
-            tool("a", 0, &one, 5, &[]),
-            tool("b", one.len() as u64, &two, 6, &["ls", "cat"]),
-        ];
+        let image = image(b"first, left out, second");
+        let tools = [tool("a", 0, 5, &[]), tool("b", 17, 6, &["ls", "cat"])];
         unpack(&tools, &image, 7, directory.path()).unwrap();
         assert_eq!(fs::read(directory.path().join("sbin/a")).unwrap(), b"first");
         assert_eq!(
@@ -300,25 +320,27 @@ mod tests {
 
     #[test]
     fn a_tool_is_verified_by_its_sum() {
-        let frame = zstd::encode_all(&b"abc"[..], 3).unwrap();
-        let mut image = tempfile::tempfile().unwrap();
-        image.write_all(&frame).unwrap();
-        let mut sound = tool("a", 0, &frame, 3, &[]);
-        sound.sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into();
-        assert_eq!(sound.verify(&image, 0), Ok(3));
-        sound.sha256.replace_range(..1, "0");
-        assert!(sound.verify(&image, 0).is_err());
-        image.write_all_at(b"x", frame.len() as u64 / 2).unwrap();
-        assert!(sound.verify(&image, 0).is_err());
+        let image = image(b"abcabc");
+        let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let mut tools = [tool("a", 0, 3, &[]), tool("b", 3, 3, &[])];
+        tools[1].sha256 = sum.into();
+        let found = verify(&tools, &image, 7);
+        assert_eq!(found, [Err("its sha256 is another".to_owned()), Ok(3)]);
+        image.write_all_at(b"xxxx", 9).unwrap();
+        assert!(verify(&tools, &image, 7).iter().all(Result::is_err));
+        assert!(verify(&tools, &image, 1 << 40).iter().all(Result::is_err));
     }
 
     #[test]
-    fn a_tool_of_another_size_is_refused() {
+    fn a_tool_of_which_there_is_less_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let one = zstd::encode_all(&b"first"[..], 3).unwrap();
-        let mut image = tempfile::tempfile().unwrap();
-        image.write_all(&one).unwrap();
-        let error = unpack(&[tool("a", 0, &one, 4, &[])], &image, 0, directory.path()).unwrap_err();
-        assert_eq!(error.to_string(), "the tool `a` has 5 bytes, not 4");
+        let error = unpack(
+            &[tool("a", 0, 6, &[])],
+            &image(b"first"),
+            7,
+            directory.path(),
+        );
+        let error = error.unwrap_err();
+        assert_eq!(error.to_string(), "the tool `a` has 5 bytes, not 6");
     }
 }

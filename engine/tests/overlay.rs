@@ -19,6 +19,9 @@ use support::{ORDINARY, Place, Ran, Who, chapter, everybody};
 /// Waits for a line, then does what it says.
 const WAITS: &str = "echo ready; while read -r line; do eval \"$line\"; done";
 
+/// Sleeps, and says so once that needs no further file: none could be opened any more.
+const SLEEPS: &str = "sleep 1000 & until test \"$comm\" = sleep; do read -r comm < /proc/$!/comm; done; echo ready; wait";
+
 /// The kinds there are.
 const KINDS: [&str; 3] = ["bwrap", "overlayfs", "unionfs"];
 
@@ -185,7 +188,7 @@ fn without_the_program_instances_end_with_one_line_and_the_next_start_works() {
             .flat_map(|(kind, _)| [(kind, "0"), (kind, "1")])
         {
             let start = || {
-                let waits = ["fim-exec", "bash", "-c", "echo ready; sleep 1000"];
+                let waits = ["fim-exec", "bash", "-c", SLEEPS];
                 let mut command = told(&place, kind, &waits);
                 command.env("FIM_CASEFOLD", folds);
                 Running::ready(command)

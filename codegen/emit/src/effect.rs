@@ -45,6 +45,7 @@ fn one(effect: &Effect) -> TokenStream {
         }
         Effect::File { target, text } => quote!(File { target: #target, text: #text }),
         Effect::Unmask { target } => quote!(Unmask { target: #target }),
+        Effect::Enter { directory } => quote!(Enter { directory: #directory }),
         Effect::Stack { with } => {
             let with = stacker(*with);
             quote!(Stack { with: #with })

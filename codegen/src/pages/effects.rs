@@ -61,6 +61,7 @@ fn item(effect: &Effect, depth: usize) -> String {
             format!("nothing below {} is hidden or made read-only", code(target)),
             &[],
         ),
+        Effect::Enter { directory } => (format!("programs start in {}", code(directory)), &[]),
         Effect::Fold => ("names of files are found in any case".to_owned(), &[]),
         Effect::Subordinate => (
             "the caller's subordinate ids besides the caller's own".to_owned(),

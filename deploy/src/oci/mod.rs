@@ -115,20 +115,25 @@ impl Image {
     }
 }
 
-/// What the boot command of an image is, and which variables it has.
+/// What the boot command of an image is, where it starts, and which variables it has.
 impl Execution {
-    /// Entry point and command, in the working directory.
+    /// Entry point and command.
     pub(crate) fn command(&self) -> Option<Vec<String>> {
         let parts = [&self.entrypoint, &self.cmd];
         let words: Vec<String> = parts.into_iter().flatten().flatten().cloned().collect();
         if words.is_empty() {
             return None;
         }
-        // No setting says where a program starts, so that a shell that every image has goes there first. It is replaced by
-        // the program.
+        Some(words)
+    }
+
+    /// The working directory, as a setting has it.
+    pub(crate) fn directory(&self) -> String {
         let dir = self.working_dir.as_deref().filter(|dir| !dir.is_empty());
-        let start = [SHELL, "-c", GO, dir.unwrap_or("/")].map(str::to_owned);
-        Some(start.into_iter().chain(words).collect())
+        match dir.unwrap_or("/") {
+            path if path.starts_with('/') => literal(path),
+            path => literal(&format!("/{path}")),
+        }
     }
 
     /// Variables by name.
@@ -141,12 +146,6 @@ impl Execution {
             .collect()
     }
 }
-
-/// The shell among the tools (`TOOLS` in `engine/src/plan/base.rs`).
-const SHELL: &str = "/run/flatimage/bin/bash";
-
-/// Goes to the directory that is its first word, and becomes the rest.
-const GO: &str = r#"cd "$0" && exec "$@""#;
 
 /// A value that is the same when variables of the host are put into it: a `$` becomes that of a variable that is not set.
 fn literal(value: &str) -> String {
@@ -175,10 +174,11 @@ mod tests {
             working_dir: Some("/w".to_owned()),
             ..Execution::default()
         };
-        let command = execution.command().unwrap();
-        assert_eq!(command[3..], ["/w", "/entry", "-x", "a b"]);
+        assert_eq!(execution.command().unwrap(), ["/entry", "-x", "a b"]);
+        assert_eq!(execution.directory(), "/w");
         (execution.entrypoint, execution.working_dir) = (None, None);
-        assert_eq!(execution.command().unwrap()[3..], ["/", "a b"]);
+        assert_eq!(execution.command().unwrap(), ["a b"]);
+        assert_eq!(execution.directory(), "/");
         execution.cmd = None;
         assert_eq!(execution.command(), None);
     }

@@ -29,10 +29,8 @@ pub struct ToolEntry {
     pub name: String,
     /// Where it appears.
     pub directory: Directory,
-    /// Where its zstd frame begins, in bytes from the start of the tools.
+    /// Where it begins in the tools, unpacked.
     pub offset: u64,
-    /// Bytes of the zstd frame.
-    pub compressed_size: u64,
     /// Bytes of the program.
     pub size: u64,
     /// SHA-256 of the program, in hexadecimal.
@@ -121,18 +119,19 @@ pub(crate) fn parse(text: &[u8]) -> Result<ToolsJson, String> {
 }
 
 /// The table given, when every program in it is one of those that were made.
-pub(super) fn chosen(given: ToolsJson, made: &ToolsJson) -> Result<ToolsJson, String> {
+pub(super) fn chosen(mut given: ToolsJson, made: &ToolsJson) -> Result<ToolsJson, String> {
     for entry in &given.tools {
         let same = |tool: &&ToolEntry| {
             let programs = [entry, *tool];
             let [one, other] = programs.map(|tool| (&tool.name, tool.offset, &tool.sha256));
-            let [one_size, other_size] = programs.map(|tool| (tool.compressed_size, tool.size));
-            one == other && one_size == other_size
+            one == other && entry.size == tool.size
         };
         if !made.tools.iter().any(|tool| same(&tool)) {
             return Err(format!("`{}` is no tool of this build", entry.name));
         }
     }
+    // They are unpacked in one go.
+    given.tools.sort_by_key(|tool| tool.offset);
     Ok(given)
 }
 
@@ -158,7 +157,6 @@ mod tests {
             name: name.to_owned(),
             directory: Directory::Sbin,
             offset,
-            compressed_size: 1,
             size: 2,
             sha256: "00".to_owned(),
             links: vec!["ls".to_owned()],

@@ -2,7 +2,8 @@
 //!
 //! `bash` and the applets of `busybox` are in every container, whatever the root filesystem lacks. They are static, so that
 //! they run in any root. Each comes from the first place that has it: the directory given with `--tools`, `PATH`, the host's
-//! package client. They are compressed one by one, so that the runtime unpacks what it needs, and described by two texts that
+//! package client. They are compressed together, because static programs have a library in common, which makes the whole a quarter
+//! smaller. Those of the container come first: whoever needs these stops behind them. They are described by two texts that
 //! follow them: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]). Among them
 //! are programs that a container has nothing of: what serves its root ([`servers`]), and what fetches files for the runtime.
 
@@ -23,7 +24,10 @@ use manifest::Directory;
 
 /// Compression level of the tools. They are compressed once and unpacked at every first start, and zstd unpacks all levels
 /// equally fast.
-const LEVEL: i32 = 19;
+const LEVEL: i32 = 22;
+
+/// The largest window (as a power of two) that every decoder takes without being told.
+const LARGEST_WINDOW: u32 = 27;
 
 /// A tool that every image carries.
 pub(crate) struct Wanted {
@@ -136,18 +140,13 @@ pub enum ToolsError {
         reason: String,
     },
     /// The compressor failed.
-    #[error("cannot compress `{name}`")]
-    Compress {
-        /// The tool.
-        name: String,
-        /// What the compressor answered.
-        source: std::io::Error,
-    },
+    #[error("cannot compress the tools")]
+    Compress(#[source] std::io::Error),
 }
 
 /// The tools, ready to be assembled.
 pub(crate) struct Tools {
-    /// All tools, compressed, one after the other.
+    /// All tools, one after the other, compressed.
     pub(crate) blob: PathBuf,
     /// What the runtime needs to unpack them.
     tools_json: PathBuf,
@@ -304,7 +303,7 @@ fn find_or_fetch(cache: &Path, search: &Search) -> Result<Vec<Found>, ToolsError
 }
 
 fn inputs(found: &[Found], parts: &[Part]) -> digest::Sum {
-    let mut inputs = Inputs::of_stage("tools 3");
+    let mut inputs = Inputs::of_stage("tools 4");
     for tool in found {
         inputs.add(tool.wanted.name);
         inputs.add(&tool.source);
@@ -332,26 +331,38 @@ fn compress(
         let name = part.name.clone();
         (name, part.directory, &part.program, Vec::new())
     });
-    let mut blob = Vec::new();
+    let mut all = Vec::new();
     let mut entries = Vec::new();
     for (name, directory, program, links) in tools.chain(parts) {
-        let compressed =
-            zstd::bulk::compress(program, LEVEL).map_err(|source| ToolsError::Compress {
-                name: name.clone(),
-                source,
-            })?;
         entries.push(manifest::ToolEntry {
             name,
             directory,
-            offset: blob.len() as u64,
-            compressed_size: compressed.len() as u64,
+            offset: all.len() as u64,
             size: program.len() as u64,
             sha256: digest::hex(&digest::of(program)),
             links,
         });
-        blob.extend_from_slice(&compressed);
+        all.extend_from_slice(program);
     }
-    Ok((blob, entries))
+    Ok((packed(&all)?, entries))
+}
+
+/// One frame whose window spans all of it.
+fn packed(all: &[u8]) -> Result<Vec<u8>, ToolsError> {
+    let window = all
+        .len()
+        .next_power_of_two()
+        .ilog2()
+        .clamp(10, LARGEST_WINDOW);
+    let pack = || {
+        let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+        encoder.set_pledged_src_size(Some(all.len() as u64))?;
+        encoder.include_contentsize(true)?;
+        encoder.window_log(window)?;
+        std::io::Write::write_all(&mut encoder, all)?;
+        encoder.finish()
+    };
+    pack().map_err(ToolsError::Compress)
 }
 
 fn summary(found: &[Found], parts: &[Part], without: Option<&ToolsError>) -> String {

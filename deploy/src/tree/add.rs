@@ -4,7 +4,7 @@ use std::io;
 
 use flatimage_layer::{Node, NodeKind};
 
-use super::{Spool, Tree, directory};
+use super::{Spool, Tree, directory, mime};
 use crate::distribution::Additions;
 
 /// Adds directories, files and links. Whatever is added belongs to root and was never changed, so that nothing depends on
@@ -17,7 +17,17 @@ pub(crate) fn add(tree: &mut Tree, additions: &Additions, spool: &mut Spool) -> 
             tree.put(&place, directory());
         }
     }
-    for (name, text) in &additions.files {
+    let mime = &additions.mime;
+    let types = match mime.is_empty() {
+        true => Vec::new(),
+        false => vec![
+            (mime::PACKAGE, mime::package(mime)),
+            (mime::PATTERNS, mime::patterns(mime)),
+        ],
+    };
+    let files = additions.files.iter();
+    let files = files.map(|(name, text)| (name.as_str(), text.clone()));
+    for (name, text) in types.into_iter().chain(files) {
         let place = tree.place(name.as_bytes()).map_err(refused)?;
         let data = spool.add(text.as_bytes())?;
         let size = text.len() as u64;

@@ -5,6 +5,7 @@
 //! links start at it, and the layer is packed from what it describes.
 
 mod add;
+mod mime;
 mod spool;
 mod unpack;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use flatimage_layer::{Node, NodeKind};
 
 pub(crate) use add::add;
+pub(crate) use mime::check as check_types;
 pub(crate) use spool::Spool;
 pub(crate) use unpack::{node, unpack};
 

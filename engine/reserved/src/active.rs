@@ -80,6 +80,11 @@ pub enum Active {
         /// Path in the container; may hold `$NAME`.
         target: String,
     },
+    /// Programs start in a directory.
+    Enter {
+        /// Path in the container; may hold `$NAME`.
+        directory: String,
+    },
     /// The layers and the changes are stacked by this.
     Stack {
         /// Who does it.
@@ -263,6 +268,9 @@ impl<'a> Scope<'a> {
             },
             Effect::Unmask { target } => Active::Unmask {
                 target: self.fill(target),
+            },
+            Effect::Enter { directory } => Active::Enter {
+                directory: self.fill(directory),
             },
             Effect::Stack { with } => Active::Stack { with },
             Effect::Portal => Active::Portal,

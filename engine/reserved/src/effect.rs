@@ -77,6 +77,11 @@ pub enum Effect {
         /// Path in the container.
         target: &'static str,
     },
+    /// Programs start in a directory.
+    Enter {
+        /// Path in the container.
+        directory: &'static str,
+    },
     /// The layers and the changes are stacked by this.
     Stack {
         /// Who does it.

@@ -167,7 +167,8 @@ impl Session {
             .environment
             .get("FIM_ROOT")
             .is_some_and(|value| value == "1");
-        let (tools, program) = relocate::kept(&self.host, &self.image.path, &self.placement);
+        let (tools, program) = relocate::kept(&self.host, &self.image.path, &self.placement)
+            .map_err(|error| Failure::ours(plain(&error)))?;
         let request = Request {
             tools,
             program,

@@ -52,9 +52,9 @@ impl Session {
             offset: self.placement.description_offset,
             detail: described.unwrap_or_else(|reason| reason),
         });
-        for tool in tools {
-            let offset = self.placement.tools_offset + tool.offset();
-            let verified = tool.verify(&image, self.placement.tools_offset);
+        let offset = self.placement.tools_offset;
+        let verified = tools::verify(&tools, &image, offset);
+        for (tool, verified) in tools.iter().zip(verified) {
             let remedy = |reason| format!("{reason}; copy the image anew");
             findings.push(Finding {
                 ok: verified.is_ok(),

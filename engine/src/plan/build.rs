@@ -111,9 +111,10 @@ pub fn build(
             program: command.next().unwrap_or_else(|| "bash".into()),
             arguments: command.collect(),
             environment,
-            directories: host
-                .working_directory
+            directories: effects
+                .directory
                 .iter()
+                .chain(&host.working_directory)
                 .cloned()
                 .chain([person.home, PathBuf::from("/")])
                 .collect(),
@@ -179,7 +180,7 @@ fn steps(
     // is stable, so that of two for one target the setting's comes last.
     mounts.sort_by(|one, other| target(&one.action).cmp(&target(&other.action)));
 
-    let skeleton = skeleton(&mut mounts, host, person);
+    let skeleton = skeleton(&mut mounts, host, (person, effects.directory.as_deref()));
     let own = own::read_only(&mounts, host, request);
     let mut steps: Vec<Step> = person.accounts().actions().into_iter().map(step).collect();
     steps.push(step(machine(host, request)));
@@ -299,7 +300,11 @@ fn system(request: &Request, effects: &Effects) -> Vec<Step> {
 }
 
 /// The places that the mounts need. Links that belong into the root move there.
-fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> RootAction {
+fn skeleton(
+    mounts: &mut Vec<Step>,
+    host: &Host,
+    (person, directory): (&Person, Option<&Path>),
+) -> RootAction {
     let mut skeleton = Skeleton::default();
     for (path, contents) in person.accounts().files() {
         skeleton.file_with(Path::new(path), contents);
@@ -328,6 +333,9 @@ fn skeleton(mounts: &mut Vec<Step>, host: &Host, person: &Person) -> RootAction 
         _ => true,
     });
     skeleton.directory(Path::new("/sys"));
+    if let Some(directory) = directory {
+        skeleton.directory(directory);
+    }
     // Instances that join may be somebody else: each finds its home there.
     for home in [&person.home, &host.account.home, Path::new(ROOT_HOME)] {
         skeleton.directory(home);

@@ -29,6 +29,8 @@ pub struct Effects {
     pub emulated: BTreeMap<&'static str, String>,
     /// Where nothing is hidden or made read-only.
     pub unmasked: Vec<PathBuf>,
+    /// Where programs start, if something says so.
+    pub directory: Option<PathBuf>,
     /// Who is to stack the layers, and what says so.
     pub stacker: Option<(Stacker, String)>,
     /// What opens the portal, if anything does.
@@ -119,6 +121,13 @@ impl Interpreter<'_> {
             }
             Active::Unmask { target } => {
                 effects.unmasked.push(inside(&self.text(&target), cause)?);
+            }
+            Active::Enter { directory } => {
+                // The root is no place for a mount, and one to be in.
+                effects.directory = Some(match self.text(&directory) {
+                    root if root == "/" => root.into(),
+                    path => inside(&path, cause)?,
+                });
             }
             Active::Portal => {
                 effects.portal.get_or_insert_with(|| cause.to_owned());

@@ -16,8 +16,8 @@ use crate::marker::Placement;
 /// Bytes of the largest description; those of images that deploy makes have about ten thousand.
 const LARGEST: u64 = 1 << 20;
 
-/// Bytes of the largest tool.
-const LARGEST_TOOL: u64 = 1 << 28;
+/// Bytes of all tools, unpacked.
+const LARGEST_TOOLS: u64 = 1 << 28;
 
 /// What the description says.
 #[derive(Debug)]
@@ -55,14 +55,10 @@ impl Description {
         if Sha256::digest(&bytes)[..] != placement.description_sum {
             return Err(damaged(format_args!("its sha256 is another")));
         }
-        let room = placement
-            .description_offset
-            .checked_sub(placement.tools_offset);
-        Description::parse(&bytes, room.unwrap_or(0))
+        Description::parse(&bytes)
     }
 
-    /// `room` is how many bytes the tools take up in the image.
-    fn parse(bytes: &[u8], room: u64) -> io::Result<Description> {
+    fn parse(bytes: &[u8]) -> io::Result<Description> {
         #[derive(Deserialize)]
         struct Table {
             tools: Vec<Tool>,
@@ -74,7 +70,7 @@ impl Description {
         let metadata = std::str::from_utf8(texts.next().unwrap_or_default());
         let metadata = metadata.map_err(|_| damaged(format_args!("it is no text")))?;
         for (place, tool) in table.tools.iter().enumerate() {
-            check(tool, &table.tools[..place], room)
+            check(tool, &table.tools[..place])
                 .map_err(|what| damaged(format_args!("entry {place} has {what}")))?;
         }
         Ok(Description {
@@ -85,13 +81,15 @@ impl Description {
 }
 
 /// Whether a tool is one of this image and unpacks into its own directory, beside those before it.
-fn check(tool: &Tool, before: &[Tool], room: u64) -> Result<(), &'static str> {
-    let end = tool.offset.checked_add(tool.compressed_size);
-    if end.is_none_or(|end| end > room) {
-        return Err("a place outside of the tools");
+fn check(tool: &Tool, before: &[Tool]) -> Result<(), &'static str> {
+    let end = tool.offset.checked_add(tool.size);
+    if end.is_none_or(|end| end > LARGEST_TOOLS) {
+        return Err("more bytes than tools can have");
     }
-    if tool.size > LARGEST_TOOL {
-        return Err("more bytes than a tool can have");
+    // They are unpacked in one go.
+    let free = before.last().map_or(0, |last| last.offset + last.size);
+    if tool.offset < free {
+        return Err("a place before that of the entry before it");
     }
     let beside = before
         .iter()
@@ -132,23 +130,20 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn entry(name: &str, directory: &str, offset: u64, compressed: u64, size: u64) -> String {
+    fn entry(name: &str, directory: &str, offset: u64, size: u64) -> String {
         format!(
-            r#"{{"name":"{name}","directory":"{directory}","offset":{offset},"compressed_size":{compressed},"size":{size},"sha256":"","links":["l-{name}"]}}"#
+            r#"{{"name":"{name}","directory":"{directory}","offset":{offset},"size":{size},"sha256":"","links":["l-{name}"]}}"#
         )
     }
 
     fn parse(entries: &[String]) -> io::Result<Description> {
         let text = format!("{{\"tools\":[{}]}}\n\0{{\"a\": 1}}\n", entries.join(","));
-        Description::parse(text.as_bytes(), 100)
+        Description::parse(text.as_bytes())
     }
 
     #[test]
     fn both_texts_are_found() {
-        let found = parse(&[
-            entry("bash", "bin", 0, 60, 5),
-            entry("ls", "sbin", 60, 40, 5),
-        ]);
+        let found = parse(&[entry("bash", "bin", 0, 60), entry("ls", "sbin", 60, 5)]);
         let found = found.unwrap();
         assert_eq!(found.tools.len(), 2);
         assert_eq!(found.metadata, "{\"a\": 1}");
@@ -157,24 +152,26 @@ mod tests {
     #[test]
     fn what_leads_elsewhere_is_refused() {
         for wrong in [
-            entry("bash", "bin", 0, 101, 5),
-            entry("bash", "bin", u64::MAX, 2, 5),
-            entry("bash", "bin", 0, 1, 1 << 40),
-            entry("../bash", "bin", 0, 1, 1),
-            entry("..", "bin", 0, 1, 1),
-            entry("", "bin", 0, 1, 1),
-            entry("bash", "../bin", 0, 1, 1),
-            entry("a\\u0000b", "bin", 0, 1, 1),
+            entry("bash", "bin", u64::MAX, 2),
+            entry("bash", "bin", 0, 1 << 40),
+            entry("bash", "bin", 1 << 40, 1),
+            entry("../bash", "bin", 0, 1),
+            entry("..", "bin", 0, 1),
+            entry("", "bin", 0, 1),
+            entry("bash", "../bin", 0, 1),
+            entry("a\\u0000b", "bin", 0, 1),
             "7".to_owned(),
         ] {
-            let error = parse(std::slice::from_ref(&wrong)).unwrap_err();
+            let error = parse(std::slice::from_ref(&wrong)).err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{wrong}");
             assert!(!error.to_string().contains('\n'), "{error}");
         }
-        let twice = [entry("a", "bin", 0, 1, 1), entry("l-a", "bin", 0, 1, 1)];
+        let twice = [entry("a", "bin", 0, 1), entry("l-a", "bin", 1, 1)];
         assert!(parse(&twice).is_err());
-        let apart = [entry("a", "bin", 0, 1, 1), entry("a", "sbin", 0, 1, 1)];
+        let apart = [entry("a", "bin", 0, 1), entry("a", "sbin", 1, 1)];
         parse(&apart).unwrap();
+        let back = [entry("a", "bin", 1, 2), entry("b", "bin", 2, 1)];
+        assert!(parse(&back).is_err());
     }
 
     #[test]

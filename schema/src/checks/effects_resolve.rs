@@ -153,6 +153,9 @@ impl<'a> Scope<'a> {
             Effect::Unmask(unmask) => {
                 self.path(report, &format!("{path}.unmask.target"), &unmask.target);
             }
+            Effect::Enter(enter) => {
+                self.path(report, &format!("{path}.enter.directory"), &enter.directory);
+            }
             Effect::ForEach(each) => {
                 let path = format!("{path}.for-each");
                 match self.entry() {

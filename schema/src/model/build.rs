@@ -225,6 +225,9 @@ fn effect(effect: &source::Effect) -> Effect {
         source::Effect::Unmask(unmask) => Effect::Unmask {
             target: unmask.target.clone(),
         },
+        source::Effect::Enter(enter) => Effect::Enter {
+            directory: enter.directory.clone(),
+        },
         source::Effect::Stack(stack) => Effect::Stack { with: stack.with },
         source::Effect::Portal(source::Portal {}) => Effect::Portal,
         source::Effect::Admit(admit) => Effect::Admit {

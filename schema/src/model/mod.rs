@@ -186,6 +186,8 @@ pub enum Effect {
     File { target: String, text: String },
     /// What is hidden by default is not.
     Unmask { target: String },
+    /// Programs start in this directory.
+    Enter { directory: String },
     /// The layers and the changes are stacked by this.
     Stack { with: Stacker },
     /// Programs of the host can be asked for.

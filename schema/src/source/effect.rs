@@ -34,6 +34,8 @@ pub enum Effect {
     File(Text),
     /// What is hidden or read-only by default below a path is not.
     Unmask(Unmask),
+    /// Programs start in a directory.
+    Enter(Enter),
     /// The layers and the changes are stacked in another way.
     Stack(Stack),
     /// Programs in the container can ask for programs of the host to be run.
@@ -186,6 +188,14 @@ pub struct Text {
 pub struct Unmask {
     /// Path in the container.
     pub target: String,
+}
+
+/// Programs start in a directory of the container.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Enter {
+    /// Path in the container.
+    pub directory: String,
 }
 
 /// What stacks the layers and the changes into the root that all instances share.

@@ -13,8 +13,9 @@ use serde::Deserialize;
 
 pub use action::{Action, ActionVerb, Argument, ArgumentKind};
 pub use effect::{
-    Admit, Allow, Bind, Bus, Effect, Emulate, Fold, ForEach, Libraries, Missing, Namespace, Portal,
-    Setenv, Share, Stack, Stacker, Subordinate, Symlink, Text as FileText, Tmpfs, Unmask, When,
+    Admit, Allow, Bind, Bus, Effect, Emulate, Enter, Fold, ForEach, Libraries, Missing, Namespace,
+    Portal, Setenv, Share, Stack, Stacker, Subordinate, Symlink, Text as FileText, Tmpfs, Unmask,
+    When,
 };
 pub use filter::{Answer, Condition, Denial, Rule, Test};
 pub use package_manager::PackageManager;
