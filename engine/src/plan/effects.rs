@@ -178,11 +178,11 @@ impl Interpreter<'_> {
     fn holds(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Env(name) => self.host.environment.contains_key(*name),
-            Condition::Exists(path) => self
-                .host
-                .files
-                .resolve(Path::new(&self.text(path)))
-                .is_some(),
+            // What is not absolute would depend on where the caller is.
+            Condition::Exists(path) => {
+                let path = PathBuf::from(self.text(path));
+                path.is_absolute() && self.host.files.resolve(&path).is_some()
+            }
             Condition::Root(expected) => *expected == self.as_root,
             Condition::Privileged(expected) => *expected == (self.host.uid == 0),
             // Decided where the value is known, before the effect got here.

@@ -263,7 +263,7 @@ pub struct When {
     /// A variable of that name is set on the host.
     #[serde(default)]
     pub env: Option<String>,
-    /// The path exists on the host.
+    /// The path exists on the host, and is absolute when variables have been expanded.
     #[serde(default)]
     pub exists: Option<String>,
     /// Whether the program runs as root in the container.
