@@ -13,6 +13,21 @@ use nix::unistd::Pid;
 use support::{Place, Ran, everybody};
 
 #[test]
+fn programs_start_where_it_is_set_also_in_memory() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        for directory in ["/srv/start", "/tmp/start/here", "/run/start", "/"] {
+            place.succeed(&["fim-directory", "set", directory]);
+            assert_eq!(
+                place.succeed(&["fim-exec", "pwd"]),
+                format!("{directory}\n")
+            );
+        }
+        place.assert_clean();
+    }
+}
+
+#[test]
 fn a_program_runs_and_its_output_and_exit_code_are_passed_on() {
     for who in everybody() {
         let place = Place::blueprint(who);

@@ -195,6 +195,42 @@ fn subordinate_ids_own_what_is_given_to_them() {
 }
 
 #[test]
+fn what_is_deleted_with_subordinate_ids_stays_deleted_whoever_stacks() {
+    for who in ordinary() {
+        let place = Place::blueprint(who);
+        place.shell("mkdir -p /w/a; > /w/a/f; > /w/b; > /w/c");
+        place.succeed(&["fim-layer", "commit", "binary"]);
+        place.succeed(&["fim-data", "purge"]);
+        let before = subordinate(&place);
+        place.succeed(&["fim-ids", "set", "subordinate"]);
+        let left = |kind: &str, script: &str| {
+            place.succeed(&["fim-overlay", "set", kind]);
+            let script = format!("{script}; find /w | sort");
+            let ran = Ran::of(with_ids(
+                &place,
+                &before,
+                &["fim-root", "bash", "-c", &script],
+            ));
+            assert_eq!(ran.code, 0, "{ran:?}");
+            assert_eq!(
+                ran.err.contains("unionfs-fuse cannot be used"),
+                kind == "unionfs",
+                "{ran:?}"
+            );
+            ran.out
+        };
+        assert_eq!(left("unionfs", "rm -r /w/a"), "/w\n/w/b\n/w/c\n");
+        assert_eq!(left("overlayfs", "rm /w/b"), "/w\n/w/c\n");
+        assert_eq!(left("bwrap", "mkdir /w/a"), "/w\n/w/a\n/w/c\n");
+        succeed(&place, &before, &["fim-layer", "commit", "layer"]);
+        assert_eq!(left("overlayfs", ":"), "/w\n/w/a\n/w/c\n");
+        succeed(&place, &before, &["fim-data", "purge"]);
+        forget(&place);
+        place.assert_clean();
+    }
+}
+
+#[test]
 fn a_data_directory_keeps_the_ids_that_it_was_made_with() {
     for who in ordinary() {
         let place = Place::blueprint(who);

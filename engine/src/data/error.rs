@@ -39,7 +39,7 @@ pub enum DataError {
         pid: u32,
     },
     /// It was made with another map of ids.
-    #[error("the data directory {} was made with {recorded}, and this start has {wanted}; start as before, choose another one with FIM_DIR_DATA, remove it with `fim-data purge`, or, when all in it has been given to you, remove `{}` in it", .path.display(), ids::NAME)]
+    #[error("the data directory {} was made with {recorded}, and this start has {wanted}; start as before (`fim-ids`), choose another one with FIM_DIR_DATA, remove it with `fim-data purge`, or, when all in it has been given to you, remove `{}` in it", .path.display(), ids::NAME)]
     Ids {
         /// The directory.
         path: PathBuf,

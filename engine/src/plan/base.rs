@@ -12,6 +12,12 @@ pub const DEFAULT: &str = "default";
 /// Where the tools of the image appear; below `/run`, which is never part of a layer.
 pub const TOOLS: &str = "/run/flatimage";
 
+/// Whether a path is below a directory that is empty at every start, in which directories can be made.
+pub fn is_in_memory(path: &Path) -> bool {
+    let below = |directory: &str| path != Path::new(directory) && path.starts_with(directory);
+    ["/tmp", "/run", "/dev/shm"].into_iter().any(below) && !path.starts_with(TOOLS)
+}
+
 /// Device nodes that programs take for granted (the same eight as other runtimes', less the
 /// two that the container's own devpts provides).
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];

@@ -165,7 +165,7 @@ fn steps(
         .filter_map(|step| Some(target(&step.action)?.to_owned()))
         .collect();
     let mut mounts = base::filesystems(effects.shared.get("pid"));
-    mounts.extend(provided(request, person));
+    mounts.extend(provided(request, person, effects.directory.as_deref()));
     // What is written into a directory that a setting brought would be written on the host.
     mounts.retain(|step| {
         let writes = matches!(
@@ -188,7 +188,8 @@ fn steps(
     steps.extend(own);
     steps.extend(base::restrictions(&brought, &effects.unmasked));
     steps.extend(system(request, effects));
-    (root(host, request, skeleton, effects), steps)
+    let map = &person.identity.map;
+    (root(host, request, skeleton, effects, map), steps)
 }
 
 /// The root that instances share.
@@ -197,6 +198,7 @@ fn root(
     request: &Request,
     skeleton: RootAction,
     effects: &Effects,
+    map: &IdMap,
 ) -> Vec<Step<RootAction>> {
     let layers = (!request.layers.is_empty()).then_some(RootAction::Layers {
         count: request.layers.len(),
@@ -212,7 +214,7 @@ fn root(
     let overlay = Step {
         action: RootAction::Overlay {
             upper: request.upper.clone(),
-            stack: Stack::choose(asked, host, &request.programs),
+            stack: Stack::choose(asked, host, &request.programs, map),
         },
         cause,
     };
@@ -241,8 +243,8 @@ fn machine(host: &Host, request: &Request) -> Action {
     }
 }
 
-/// The tools, and the directory for sockets that the user's programs make.
-fn provided(request: &Request, person: &Person) -> Vec<Step> {
+/// The tools, the directory for sockets that the user's programs make, and the one that programs start in where nothing of it lasts.
+fn provided(request: &Request, person: &Person, start: Option<&Path>) -> Vec<Step> {
     let directory = |target: &Path, mode| {
         let owner = person.owner();
         step(Action::Directory {
@@ -252,6 +254,9 @@ fn provided(request: &Request, person: &Person) -> Vec<Step> {
         })
     };
     let mut steps = vec![directory(&person.runtime_directory(), 0o700)];
+    if let Some(start) = start.filter(|path| base::is_in_memory(path)) {
+        steps.push(directory(start, 0o755));
+    }
     // Root of the container, who makes the skeleton, is somebody else here.
     if person.owner() != (0, 0) {
         steps.push(directory(&person.home, 0o755));

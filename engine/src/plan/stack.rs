@@ -3,7 +3,7 @@
 use flatimage_reserved::effect::Stacker;
 use serde::Serialize;
 
-use super::{Plan, RootAction, Step};
+use super::{IdMap, Plan, RootAction, Step};
 use crate::host::Host;
 
 /// Who stacks the layers and the changes.
@@ -21,16 +21,16 @@ pub struct Stack {
 
 impl Stack {
     /// By whoever was asked for, or the next who can. `programs` are those that the image brings along.
-    pub fn choose(asked: Stacker, host: &Host, programs: &[String]) -> Stack {
+    pub fn choose(asked: Stacker, host: &Host, programs: &[String], map: &IdMap) -> Stack {
         let others = Stacker::ALL.into_iter().filter(|other| *other != asked);
         let mut able = [asked]
             .into_iter()
             .chain(others)
-            .filter(|one| obstacle(*one, host, programs).is_none());
+            .filter(|one| obstacle(*one, host, programs, map).is_none());
         let with = able.next().unwrap_or(Stacker::Kernel);
         Stack {
             with,
-            instead: obstacle(asked, host, programs)
+            instead: obstacle(asked, host, programs, map)
                 .map(|reason| instead(with, &format!("{} cannot be used: {reason}", asked.name()))),
             further: able.collect(),
         }
@@ -82,7 +82,11 @@ fn instead(with: Stacker, reason: &str) -> String {
 }
 
 /// Why somebody cannot.
-fn obstacle(stacker: Stacker, host: &Host, programs: &[String]) -> Option<String> {
+fn obstacle(stacker: Stacker, host: &Host, programs: &[String], map: &IdMap) -> Option<String> {
+    // What it writes beside the changes is not the caller's then, who translates it.
+    if stacker == Stacker::UnionfsFuse && matches!(map, IdMap::Subordinate { .. }) {
+        return Some("its marks of what is deleted would belong to subordinate ids".to_owned());
+    }
     let program = stacker.program()?;
     if !programs.iter().any(|brought| brought == program) {
         return Some(format!("the image brings no `{program}` along"));
