@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flatimage_reserved::effect::Access;
 use nix::sys::stat::fstat;
@@ -44,7 +44,8 @@ pub fn mounts(plan: &Plan, user: &OwnedFd, warn: &dyn Fn(&str)) -> Mapped {
         };
         match mount(&opened, *access, user) {
             Ok(mount) => drop(mapped.insert(target.clone(), mount)),
-            Err(_) if *access != Access::Rw => {}
+            // The kernel's own have no owners that would matter.
+            Err(_) if *access != Access::Rw || is_interface(source) => {}
             Err(_) => warn(&format!(
                 "{}: the filesystem of {} ({}) shows no ids but its own; in the container nothing there can be written but what everybody may write",
                 step.cause,
@@ -61,6 +62,10 @@ fn mount(source: &OwnedFd, access: Access, user: &OwnedFd) -> io::Result<OwnedFd
     map_ids(mount.as_fd(), user.as_fd())?;
     set_attributes(mount.as_fd(), MountAttributes::of(access))?;
     Ok(mount)
+}
+
+fn is_interface(path: &Path) -> bool {
+    path.starts_with("/proc") || path.starts_with("/sys")
 }
 
 /// The name of the filesystem that something is on, as far as it is known.
