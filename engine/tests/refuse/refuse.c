@@ -26,6 +26,8 @@
 #include <unistd.h>
 
 static char allowed[4 << 20];
+// A new process may stop before its parent is seen to have made it, and goes on only after that.
+static enum { UNKNOWN, KNOWN, STOPPED } state[4 << 20];
 
 static void die(const char *what) {
   perror(what);
@@ -84,18 +86,26 @@ static int trace(pid_t program, const char *but, int inherited) {
       die("waitpid");
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
       allowed[pid] = 0;
+      state[pid] = UNKNOWN;
       if (pid == program)
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       continue;
     }
     int signal = WSTOPSIG(status), event = status >> 16;
     unsigned long born = 0;
+    if (event == 0 && signal == SIGSTOP && state[pid] == UNKNOWN) {
+      state[pid] = STOPPED;
+      continue;
+    }
     switch (event) {
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
     case PTRACE_EVENT_CLONE:
       ptrace(PTRACE_GETEVENTMSG, pid, 0, &born);
       allowed[born] = allowed[pid];
+      if (state[born] == STOPPED)
+        ptrace(PTRACE_CONT, born, 0, 0);
+      state[born] = KNOWN;
       break;
     case PTRACE_EVENT_EXEC:
       allowed[pid] = (inherited && allowed[pid]) || is(pid, but);
@@ -133,6 +143,7 @@ int main(int count, char **arguments) {
   }
   int status;
   waitpid(program, &status, 0);
+  state[program] = KNOWN;
   ptrace(PTRACE_SETOPTIONS, program, 0,
          PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP);
   ptrace(PTRACE_CONT, program, 0, 0);
