@@ -53,7 +53,7 @@ pub enum PlanError {
     },
     /// There are no subordinate ids.
     #[error(
-        "{cause}: `{user}` has no subordinate ids; as root, `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}` gives some that are free, or `fim-ids set own`"
+        "{cause}: `{user}` has no subordinate ids; as root, `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}` gives some that are free; or do without this setting"
     )]
     NoSubordinateIds {
         /// The caller.
@@ -63,7 +63,7 @@ pub enum PlanError {
     },
     /// They cannot be used.
     #[error(
-        "{cause}: the host has no `newuidmap` and `newgidmap`; install the package `uidmap` or `shadow-utils`, or `fim-ids set own`"
+        "{cause}: the host has no `newuidmap` and `newgidmap`; install the package `uidmap` or `shadow-utils`; or do without this setting"
     )]
     NoIdPrograms {
         /// The region.
