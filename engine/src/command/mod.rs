@@ -19,7 +19,7 @@ use crate::marker::{self, Placement};
 use crate::portal;
 use crate::release;
 use crate::relocate::{self, Running};
-use crate::sandbox::{Failure, OURS, boxed, lent, plain};
+use crate::sandbox::{Failure, OURS, boxed, handing, lent, plain};
 use crate::tools;
 use crate::trace::trace;
 
@@ -43,7 +43,8 @@ const PREFIX: &[u8] = b"fim-";
 
 /// Runs the program: does what the command line says and answers the exit code.
 pub fn main() -> ExitCode {
-    if let Some(code) = lent::answer().or_else(boxed::answer) {
+    let asked = lent::answer().or_else(boxed::answer);
+    if let Some(code) = asked.or_else(handing::answer) {
         return ExitCode::from(code);
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
