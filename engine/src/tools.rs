@@ -112,7 +112,7 @@ pub fn table(image: &File) -> io::Result<Vec<Tool>> {
     Ok(tools)
 }
 
-/// Everything that the image was built with; nothing where this program is in no image.
+/// Everything that the image was built with.
 ///
 /// # Errors
 /// When the description cannot be read; `InvalidData` when it is not the one that the image was made with, or no description.
@@ -129,10 +129,7 @@ pub fn metadata(image: &File) -> io::Result<String> {
 }
 
 fn described(image: &File) -> io::Result<Description> {
-    match marker::placement() {
-        Some(placement) => Description::read(image, &placement),
-        None => Ok(Description::default()),
-    }
+    Description::read(image, &marker::read(image)?.placement)
 }
 
 impl Tool {

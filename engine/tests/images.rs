@@ -39,7 +39,7 @@ fn other() -> PathBuf {
 
 fn marker(image: &Path) -> deploy::marker::Marker {
     let bytes = fs::read(image).unwrap();
-    let (_, marker) = deploy::marker::find(&bytes[..8 << 20]).unwrap();
+    let marker = bytes[deploy::marker::OFFSET..].first_chunk().unwrap();
     deploy::marker::Marker::decode(marker).unwrap()
 }
 
@@ -58,9 +58,8 @@ fn two_distributions_have_one_program_and_do_not_mix_up_what_is_unpacked() {
     let other = other();
     let programs = [blueprint(), &other].map(|image| {
         let mut bytes = fs::read(image).unwrap();
-        bytes.truncate(marker(image).elf_size as usize);
-        let (at, _) = deploy::marker::find(&bytes).unwrap();
-        bytes[at..at + deploy::marker::SIZE].fill(0);
+        bytes.truncate(marker(image).tools_offset as usize);
+        bytes[deploy::marker::OFFSET..][..deploy::marker::SIZE].fill(0);
         bytes
     });
     assert!(programs[0] == programs[1]);
