@@ -113,3 +113,25 @@ fn a_damaged_description_is_said_in_one_line_and_found() {
     place.succeed(&["fim-version", "full"]);
     place.assert_clean();
 }
+
+#[test]
+fn a_sandbox_can_be_made_inside_of_an_image_that_has_nothing_but_the_tools() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let inside = "bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev --tmpfs /tmp \
+            bash -c 'echo $$; ls /tmp; echo written > /etc/x' ";
+        // Who is user id 0 needs the capabilities of root for it.
+        let start = match place.shell("id -u").as_str() {
+            "0\n" => "fim-root",
+            _ => "fim-exec",
+        };
+        let asks = [start, "bash", "-c", inside];
+        let ran = place.run(&asks);
+        assert_ne!(ran.code, 0, "{ran:?}");
+        place.succeed(&["fim-perms", "add", "nested"]);
+        let ran = place.run(&asks);
+        assert_eq!(ran.out, "2\n", "{ran:?}");
+        assert!(ran.err.contains("Read-only file system"), "{ran:?}");
+        place.assert_clean();
+    }
+}
