@@ -144,6 +144,15 @@ impl Copy {
         self.patch(at, &marker.encode());
     }
 
+    /// As it was when the program was not compressed, and the marker somewhere in it.
+    fn make_much_older(&self) {
+        let (at, marker) = self.marker();
+        let mut older = marker.encode();
+        older[18] = b'2';
+        self.patch(at, &[0; marker::SIZE]);
+        self.patch(70_001, &older[..384]);
+    }
+
     fn inspect(&self) -> Json {
         let mut command = deploy(&["inspect", "--json"]);
         serde_json::from_str(&succeed(command.arg(&self.image))).unwrap()
@@ -355,6 +364,19 @@ fn an_upgrade_changes_program_and_tools_and_nothing_else() {
         .filter(|name| !name.ends_with(".data"))
         .collect();
     assert_eq!(left, names);
+}
+
+#[test]
+fn an_image_of_the_marker_before_is_looked_into_and_upgraded() {
+    let copy = Copy::new();
+    let before_layers = layers(&copy.image);
+    copy.make_much_older();
+    let before = copy.inspect();
+    assert_eq!(before["distribution"], "my-own");
+    succeed(deploy(&["upgrade"]).arg(&copy.image));
+    assert_eq!(lasting(&copy.inspect()), lasting(&before));
+    assert!(layers(&copy.image) == before_layers);
+    succeed(run(&copy.image).arg("fim-verify"));
 }
 
 #[test]
