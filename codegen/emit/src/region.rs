@@ -1,6 +1,8 @@
 //! Regions as tables.
 
-use flatimage_schema::model::{Bit, Choice, Encoding, Field, FieldKind, Group, Model, Region};
+use flatimage_schema::model::{
+    Bit, Choice, Encoding, Field, FieldKind, Group, Hint, Model, Region, Sign, Windows,
+};
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 
@@ -105,6 +107,13 @@ fn bit(bit: &Bit) -> TokenStream {
     } = bit;
     let name = bit.name.as_str();
     let required = option(bit.required.as_deref());
+    let hint = match &bit.hint {
+        Some(hint) => {
+            let hint = self::hint(hint);
+            quote!(::core::option::Option::Some(#hint))
+        }
+        None => option(None),
+    };
     let (effects, otherwise) = (effect::emit(&bit.effects), effect::emit(&bit.otherwise));
     quote! {
         ::flatimage_reserved::BitDecl {
@@ -113,10 +122,24 @@ fn bit(bit: &Bit) -> TokenStream {
             summary: #summary,
             docs: #docs,
             required: #required,
+            hint: #hint,
             effects: #effects,
             otherwise: #otherwise,
         }
     }
+}
+
+fn hint(hint: &Hint) -> TokenStream {
+    let text = &hint.text;
+    let sign = match &hint.sign {
+        Sign::Calls(names) => quote!(Calls(&[#(#names),*])),
+        Sign::Unreachable => quote!(Unreachable),
+        Sign::Windows(Windows {
+            variable,
+            libraries,
+        }) => quote!(Windows { variable: #variable, libraries: &[#(#libraries),*] }),
+    };
+    quote!(::flatimage_reserved::HintDecl { text: #text, sign: ::flatimage_reserved::Sign::#sign })
 }
 
 fn group(group: &Group) -> TokenStream {

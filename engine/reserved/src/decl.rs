@@ -4,6 +4,7 @@
 //! knows no region by name.
 
 use crate::effect::Effect;
+use crate::hint::HintDecl;
 use crate::slot::HEADER;
 use crate::value::Value;
 use crate::wire;
@@ -94,6 +95,8 @@ pub struct BitDecl {
     pub docs: &'static str,
     /// Why the bit cannot be taken away, for one that cannot.
     pub required: Option<&'static str>,
+    /// What is said after a failure for want of the bit.
+    pub hint: Option<HintDecl>,
     /// What the container gets when the bit is set.
     pub effects: &'static [Effect],
     /// What the container gets when the bit is not set.

@@ -147,6 +147,7 @@ fn bit(bit: &source::Bit) -> Bit {
         summary: bit.summary.clone(),
         docs: bit.docs.clone(),
         required: bit.required.clone(),
+        hint: bit.hint.clone(),
         effects: effects(&bit.effects),
         otherwise: effects(&bit.otherwise),
     }

@@ -6,7 +6,9 @@ mod layout;
 pub(crate) use build::build;
 
 use crate::name::Name;
-pub use crate::source::{Answer, ArgumentKind, Missing, Namespace, Stacker, Test};
+pub use crate::source::{
+    Answer, ArgumentKind, Hint, Missing, Namespace, Sign, Stacker, Test, Windows,
+};
 
 /// The whole declaration.
 #[derive(Debug, Clone)]
@@ -104,6 +106,8 @@ pub struct Bit {
     pub docs: String,
     /// Why it cannot be taken away.
     pub required: Option<String>,
+    /// What is said after a failure for want of it.
+    pub hint: Option<Hint>,
     /// While it is set.
     pub effects: Vec<Effect>,
     /// While it is not set.

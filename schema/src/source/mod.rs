@@ -3,6 +3,7 @@
 mod action;
 mod effect;
 mod filter;
+mod hint;
 mod package_manager;
 mod parse;
 mod region;
@@ -18,6 +19,7 @@ pub use effect::{
     When,
 };
 pub use filter::{Answer, Condition, Denial, Rule, Test};
+pub use hint::{Hint, Sign, Windows};
 pub use package_manager::PackageManager;
 pub(crate) use parse::{Source, parse};
 pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};

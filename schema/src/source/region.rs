@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Effect;
+use super::{Effect, Hint};
 
 /// One setting: a place in the reserved space, an encoding, a command and what it does to the container.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -112,6 +112,9 @@ pub struct Bit {
     /// Why the bit cannot be taken away, for one that cannot.
     #[serde(default)]
     pub required: Option<String>,
+    /// What is said after a failure for want of the bit.
+    #[serde(default)]
+    pub hint: Option<Hint>,
     /// What the container gets while the bit is set.
     #[serde(default)]
     pub effects: Vec<Effect>,

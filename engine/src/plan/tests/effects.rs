@@ -187,6 +187,7 @@ fn a_bit_is_named_as_the_cause() {
         summary: "",
         docs: "",
         required: None,
+        hint: None,
         effects: &[bind("/x", Missing::Skip, false)],
         otherwise: &[],
     }];
