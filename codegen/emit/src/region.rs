@@ -1,7 +1,7 @@
 //! Regions as tables.
 
 use flatimage_schema::model::{
-    Bit, Choice, Encoding, Field, FieldKind, Group, Hint, Model, Region, Sign, Windows,
+    Bit, Choice, Encoding, Field, FieldKind, Group, Hint, Model, Region, Side, Sign, Windows,
 };
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -69,7 +69,16 @@ fn encoding(encoding: &Encoding) -> TokenStream {
         Encoding::Flag => quote!(Flag),
         Encoding::Map => quote!(Map),
         Encoding::Blob => quote!(Blob),
-        Encoding::Text { max, schemes } => quote!(Text { max: #max, schemes: &[#(#schemes),*] }),
+        Encoding::Text { max, schemes, path } => {
+            let path = match path {
+                Some(path) => {
+                    let path = side(*path);
+                    quote!(::core::option::Option::Some(#path))
+                }
+                None => option(None),
+            };
+            quote!(Text { max: #max, schemes: &[#(#schemes),*], path: #path })
+        }
         Encoding::Choice(choices) => {
             let choices = choices.iter().map(choice);
             quote!(Choice(&[#(#choices),*]))
@@ -152,6 +161,10 @@ fn field(field: &Field) -> TokenStream {
     let unset = option(field.unset.as_deref());
     let kind = match &field.kind {
         FieldKind::Text => quote!(Text),
+        FieldKind::Path(path) => {
+            let path = side(*path);
+            quote!(Path(#path))
+        }
         FieldKind::Number => quote!(Number),
         FieldKind::Texts => quote!(Texts),
         FieldKind::Choice(names) => {
@@ -167,5 +180,12 @@ fn field(field: &Field) -> TokenStream {
             unset: #unset,
             summary: #summary,
         }
+    }
+}
+
+fn side(side: Side) -> TokenStream {
+    match side {
+        Side::Host => quote!(::flatimage_reserved::Side::Host),
+        Side::Container => quote!(::flatimage_reserved::Side::Container),
     }
 }

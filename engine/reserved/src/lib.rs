@@ -38,7 +38,9 @@ pub use clap;
 pub use action::{ActionDecl, ActionVerb, Argument, ArgumentKind, Shape};
 pub use active::{Active, Caused, active};
 pub use cli::{CliError, Invocation, Parsed, Program};
-pub use decl::{BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupDecl, RegionDecl};
+pub use decl::{
+    BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupDecl, RegionDecl, Side,
+};
 pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace, Stacker};
 pub use expand::{Expansion, expand};
 pub use filter::{CallDecl, FilterDecl, Instruction, RuleCode, RuleDecl};

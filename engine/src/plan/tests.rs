@@ -150,6 +150,7 @@ fn plan_of(
         Encoding::Text {
             max: 256,
             schemes: &[],
+            path: None,
         },
         effects,
     )));

@@ -7,7 +7,7 @@ pub(crate) use build::build;
 
 use crate::name::Name;
 pub use crate::source::{
-    Answer, ArgumentKind, Hint, Missing, Namespace, Sign, Stacker, Test, Windows,
+    Answer, ArgumentKind, Hint, Missing, Namespace, Side, Sign, Stacker, Test, Windows,
 };
 
 /// The whole declaration.
@@ -69,6 +69,8 @@ pub enum Encoding {
         max: u32,
         /// What it begins with, if it is an address.
         schemes: Vec<String>,
+        /// Where it is a path, if it is one.
+        path: Option<Side>,
     },
     /// Texts by name.
     Map,
@@ -145,6 +147,8 @@ pub struct Field {
 pub enum FieldKind {
     /// A text.
     Text,
+    /// An absolute path, stored as a text.
+    Path(Side),
     /// A u64.
     Number,
     /// Any number of texts.

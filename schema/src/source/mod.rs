@@ -22,7 +22,9 @@ pub use filter::{Answer, Condition, Denial, Rule, Test};
 pub use hint::{Hint, Sign, Windows};
 pub use package_manager::PackageManager;
 pub(crate) use parse::{Source, parse};
-pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};
+pub use region::{
+    Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Side, Text,
+};
 pub use variable::{Variable, Word};
 
 /// What an image can be told: the regions of its reserved space and the commands beside them.
