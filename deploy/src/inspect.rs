@@ -151,7 +151,12 @@ fn parts(image: &Image) -> Vec<Part> {
         rest => format!(", and {rest} bytes of an addition that was cut off"),
     };
     vec![
-        part("program", 0, marker.elf_size, String::new()),
+        part(
+            "program",
+            0,
+            marker.tools_offset,
+            format!("{} unpacked", bytes(marker.runtime_size)),
+        ),
         part(
             "tools",
             marker.tools_offset,

@@ -132,9 +132,8 @@ impl Copy {
 
     fn marker(&self) -> (u64, Marker) {
         let bytes = fs::read(&self.image).unwrap();
-        let at = marker::first(&bytes).unwrap();
-        let (_, found) = marker::find(&bytes[at..at + marker::SIZE]).unwrap();
-        (at as u64, Marker::decode(found).unwrap())
+        let found = bytes[marker::OFFSET..].first_chunk().unwrap();
+        (marker::OFFSET as u64, Marker::decode(found).unwrap())
     }
 
     /// Makes it an image of an older version.
@@ -245,7 +244,7 @@ fn what_is_no_image_or_half_of_one_is_said_in_one_line() {
     // Cut off in every part.
     for end in [
         at + 100,
-        marker.elf_size,
+        marker::RUNTIME_OFFSET as u64,
         marker.tools_offset + 10,
         marker.description_offset + 10,
         marker.reserved_offset,
@@ -256,7 +255,7 @@ fn what_is_no_image_or_half_of_one_is_said_in_one_line() {
         inspect(&whole[..end as usize]);
     }
     // Every place of the marker that says where something is.
-    for place in (24..64).step_by(8) {
+    for place in [24, 32, 48, 56] {
         for number in [0, 1, u64::MAX, whole.len() as u64] {
             let mut bytes = whole.clone();
             let start = at as usize + place;
