@@ -11,6 +11,7 @@ mod command;
 mod commit;
 pub mod data;
 pub mod desktop;
+mod elf;
 pub mod host;
 pub mod image;
 pub mod marker;

@@ -301,3 +301,20 @@ fn an_interrupt_for_all_in_front_of_a_terminal_is_the_programs() {
     drop(refusing);
     place.assert_clean();
 }
+
+#[test]
+fn a_failure_is_explained_here_too() {
+    let place = Place::with_layer(ordinary());
+    let refusing = Refusing::new(&place);
+    let ran = shell(&refusing, "exec 2>/dev/null; : >/dev/tcp/192.0.2.1/80");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+    assert!(
+        ran.err
+            .starts_with("hint: a program tried to reach a network"),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("`fim-perms add network`"), "{ran:?}");
+    assert_eq!(shell(&refusing, "exit 1").err, "");
+    drop(refusing);
+    place.assert_clean();
+}

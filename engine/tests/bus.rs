@@ -157,7 +157,7 @@ fn without_the_filter_there_is_no_start() {
         assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{ran:?}");
         assert_eq!(
             ran.err,
-            "error: permissions dbus_user: the host has no `xdg-dbus-proxy`; install the package of that name or switch this off\n"
+            "error: permissions dbus_user: the host has no `xdg-dbus-proxy`; install the package of that name, or do without by `fim-perms del dbus_user`\n"
         );
         place.assert_clean();
     }

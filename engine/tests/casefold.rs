@@ -228,7 +228,7 @@ fn another_wish_is_refused_with_the_pid_and_a_stored_change_is_a_warning() {
         let ran = Ran::of(told(&place, "0", &["fim-exec", "true"]));
         assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
         let pid = first.pid();
-        let named = format!("process {pid} runs a container with other case folding");
+        let named = format!("process {pid} runs a container with another case folding");
         assert!(ran.err.contains(&named), "{ran:?}");
         let same = Ran::of(told(&place, "1", &["fim-exec", "cat", "/FIRST"]));
         assert_eq!((same.out.as_str(), same.err.as_str()), ("1\n", ""));

@@ -345,3 +345,40 @@ fn real_root_has_ids_of_its_own_whatever_is_set() {
     place.shell("true");
     place.assert_clean();
 }
+
+#[test]
+fn what_newuidmap_refuses_is_said_with_what_mends_it() {
+    for who in ordinary() {
+        let place = Place::blueprint(who);
+        let before = subordinate(&place);
+        place.succeed(&["fim-ids", "set", "subordinate"]);
+        let programs = place.path().join("programs");
+        fs::create_dir(&programs).unwrap();
+        let refuses = programs.join("newuidmap");
+        fs::write(
+            &refuses,
+            "#!/bin/sh\necho newuidmap: write to uid_map failed: Operation not permitted >&2\nexit 1\n",
+        )
+        .unwrap();
+        fs::set_permissions(&refuses, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = with_ids(&place, &before, &["fim-exec", "true"]);
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display());
+        let ran = Ran::of({
+            command.env("PATH", path);
+            command
+        });
+        assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
+        for part in [
+            "write to uid_map failed",
+            "set-user-id",
+            "`uidmap`",
+            "/etc/subuid",
+        ] {
+            assert!(ran.err.contains(part), "{ran:?}");
+        }
+        fs::remove_dir_all(programs).unwrap();
+        succeed(&place, &before, &["fim-data", "purge"]);
+        forget(&place);
+        place.assert_clean();
+    }
+}

@@ -323,7 +323,7 @@ fn whoever_is_in_a_user_namespace_of_its_own_is_not_let_in() {
         assert_eq!(running.line(), "1\n");
         let script = format!(
             "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); \
-             s.connect('\\0flatimage-{token}-0-guests-1'); print(s.recv(10))"
+             s.connect('\\0flatimage-{token}-0-guests-2'); print(s.recv(10))"
         );
         let mut inside = place.command("unshare");
         inside.args(["--user", "--map-root-user", "python3", "-c", &script]);

@@ -162,7 +162,7 @@ fn another_wish_is_refused_with_the_pid_and_a_stored_change_is_a_warning() {
         let ran = Ran::of(told(&place, "bwrap", &["fim-exec", "true"]));
         assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
         let named = format!(
-            "process {} runs a container with other overlay",
+            "process {} runs a container with another overlay",
             first.pid()
         );
         assert!(ran.err.contains(&named), "{ran:?}");
@@ -171,7 +171,7 @@ fn another_wish_is_refused_with_the_pid_and_a_stored_change_is_a_warning() {
         place.succeed(&["fim-overlay", "set", "bwrap"]);
         let ran = place.run(&["fim-exec", "cat", "/first"]);
         assert_eq!((ran.out.as_str(), ran.err.lines().count()), ("1\n", 1));
-        assert!(ran.err.starts_with("warning: ") && ran.err.contains("other overlay"));
+        assert!(ran.err.starts_with("warning: ") && ran.err.contains("another overlay"));
         drop(first);
         place.assert_gone();
         assert_eq!(place.shell(TYPE), "overlay\n");

@@ -31,6 +31,9 @@ pub fn encode(encoding: &Encoding, default: Option<&Value>) -> Result<Vec<u8>, S
             if !text.schemes.is_empty() && !text.schemes.iter().any(fits) {
                 return Err("the default begins with none of the `schemes`".to_owned());
             }
+            if text.path.is_some() {
+                path(clean(value)?)?;
+            }
             Ok([&[1], bytes].concat())
         }
         (Encoding::Map, Some(value)) => map(value),
@@ -45,6 +48,13 @@ pub fn encode(encoding: &Encoding, default: Option<&Value>) -> Result<Vec<u8>, S
             Ok(records.collect::<Result<Vec<_>, String>>()?.concat())
         }
         (Encoding::Blob, Some(_)) => Err("a blob has no default".to_owned()),
+    }
+}
+
+fn path(text: &str) -> Result<&str, String> {
+    match text.starts_with(['/', '$']) {
+        true => Ok(text),
+        false => Err(format!("`{text}` is no absolute path")),
     }
 }
 
@@ -126,6 +136,7 @@ fn record(fields: &[Field], value: &Value) -> Result<Vec<u8>, String> {
 fn one(kind: &FieldKind, value: &Value) -> Result<Vec<u8>, String> {
     match kind {
         FieldKind::Text => Ok(clean(value)?.as_bytes().to_vec()),
+        FieldKind::Path(_) => Ok(path(clean(value)?)?.as_bytes().to_vec()),
         FieldKind::Number => {
             let number = value
                 .as_u64()

@@ -83,7 +83,7 @@ fn some_value(encoding: &Encoding) -> Value {
 
 fn some_field(field: &Field) -> FieldValue {
     match field.kind {
-        FieldKind::Text => FieldValue::Text(field.name.to_owned()),
+        FieldKind::Text | FieldKind::Path(_) => FieldValue::Text(field.name.to_owned()),
         FieldKind::Number => FieldValue::Number(123_456_789_012),
         FieldKind::Texts => FieldValue::Texts(vec!["first".to_owned(), "second".to_owned()]),
         FieldKind::Choice(names) => {

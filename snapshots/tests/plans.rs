@@ -99,6 +99,7 @@ fn host() -> Host {
 fn request() -> Request {
     let data = PathBuf::from("/apps/.app.flatimage.data");
     Request {
+        hints: true,
         image: Image {
             path: "/apps/app.flatimage".into(),
             layers_offset: 4096,

@@ -40,15 +40,18 @@ const ARGUMENTS: u32 = 16;
 /// Numbers from here on are private to 32-bit ARM (`__ARM_NR_BASE`): its C library needs them.
 const ARM_PRIVATE: u32 = 0x000f_0000;
 
-/// The numbers of the calls that `rule` names on `machine`, each with the code that follows when it is made.
-pub fn calls(rule: &Rule, machine: Machine) -> Vec<(u32, Vec<Instruction>)> {
+/// The calls that `rule` names on `machine`: each with its number and the code that follows when it is made.
+pub fn calls(rule: &Rule, machine: Machine) -> Vec<(&str, u32, Vec<Instruction>)> {
     let denials = rule.deny.iter().filter_map(|denial| match &denial.calls {
         Calls::Named(names) => Some((names, denied(denial))),
         Calls::Above(_) => None,
     });
     let calls = denials.flat_map(|(names, code)| {
-        let numbers = names.iter().filter_map(|name| machine.number(name));
-        numbers.map(move |number| (number, code.clone()))
+        let known = |name: &'_ str| machine.number(name);
+        let numbers = names
+            .iter()
+            .filter_map(move |name| Some((name.as_str(), known(name)?)));
+        numbers.map(move |(name, number)| (name, number, code.clone()))
     });
     calls.collect()
 }
@@ -144,7 +147,7 @@ mod tests {
         let rules = filter("{calls: [keyctl, ioperm]}");
         let numbers = |machine| -> Vec<u32> {
             let calls = calls(&rules[0], machine);
-            calls.into_iter().map(|(number, _)| number).collect()
+            calls.into_iter().map(|(_, number, _)| number).collect()
         };
         assert_eq!(numbers(Machine::X86_64), [250, 173]);
         assert_eq!(numbers(Machine::Aarch64), [219]);

@@ -60,10 +60,12 @@ fn rule_of(rule: &Rule, native: Machine, compat: Machine) -> TokenStream {
 
 fn code(rule: &Rule, machine: Machine) -> TokenStream {
     let above = instructions(&bpf::above(rule, machine));
-    let calls = bpf::calls(rule, machine).into_iter().map(|(number, code)| {
-        let code = instructions(&code);
-        quote!(::flatimage_reserved::CallDecl { number: #number, code: #code })
-    });
+    let calls = bpf::calls(rule, machine)
+        .into_iter()
+        .map(|(name, number, code)| {
+            let code = instructions(&code);
+            quote!(::flatimage_reserved::CallDecl { name: #name, number: #number, code: #code })
+        });
     quote!(::flatimage_reserved::RuleCode { above: #above, calls: &[#(#calls),*] })
 }
 

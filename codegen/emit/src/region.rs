@@ -1,6 +1,8 @@
 //! Regions as tables.
 
-use flatimage_schema::model::{Bit, Choice, Encoding, Field, FieldKind, Group, Model, Region};
+use flatimage_schema::model::{
+    Bit, Choice, Encoding, Field, FieldKind, Group, Hint, Model, Region, Side, Sign, Windows,
+};
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 
@@ -67,7 +69,16 @@ fn encoding(encoding: &Encoding) -> TokenStream {
         Encoding::Flag => quote!(Flag),
         Encoding::Map => quote!(Map),
         Encoding::Blob => quote!(Blob),
-        Encoding::Text { max, schemes } => quote!(Text { max: #max, schemes: &[#(#schemes),*] }),
+        Encoding::Text { max, schemes, path } => {
+            let path = match path {
+                Some(path) => {
+                    let path = side(*path);
+                    quote!(::core::option::Option::Some(#path))
+                }
+                None => option(None),
+            };
+            quote!(Text { max: #max, schemes: &[#(#schemes),*], path: #path })
+        }
         Encoding::Choice(choices) => {
             let choices = choices.iter().map(choice);
             quote!(Choice(&[#(#choices),*]))
@@ -105,6 +116,13 @@ fn bit(bit: &Bit) -> TokenStream {
     } = bit;
     let name = bit.name.as_str();
     let required = option(bit.required.as_deref());
+    let hint = match &bit.hint {
+        Some(hint) => {
+            let hint = self::hint(hint);
+            quote!(::core::option::Option::Some(#hint))
+        }
+        None => option(None),
+    };
     let (effects, otherwise) = (effect::emit(&bit.effects), effect::emit(&bit.otherwise));
     quote! {
         ::flatimage_reserved::BitDecl {
@@ -113,10 +131,24 @@ fn bit(bit: &Bit) -> TokenStream {
             summary: #summary,
             docs: #docs,
             required: #required,
+            hint: #hint,
             effects: #effects,
             otherwise: #otherwise,
         }
     }
+}
+
+fn hint(hint: &Hint) -> TokenStream {
+    let text = &hint.text;
+    let sign = match &hint.sign {
+        Sign::Calls(names) => quote!(Calls(&[#(#names),*])),
+        Sign::Unreachable => quote!(Unreachable),
+        Sign::Windows(Windows {
+            variable,
+            libraries,
+        }) => quote!(Windows { variable: #variable, libraries: &[#(#libraries),*] }),
+    };
+    quote!(::flatimage_reserved::HintDecl { text: #text, sign: ::flatimage_reserved::Sign::#sign })
 }
 
 fn group(group: &Group) -> TokenStream {
@@ -129,6 +161,10 @@ fn field(field: &Field) -> TokenStream {
     let unset = option(field.unset.as_deref());
     let kind = match &field.kind {
         FieldKind::Text => quote!(Text),
+        FieldKind::Path(path) => {
+            let path = side(*path);
+            quote!(Path(#path))
+        }
         FieldKind::Number => quote!(Number),
         FieldKind::Texts => quote!(Texts),
         FieldKind::Choice(names) => {
@@ -144,5 +180,12 @@ fn field(field: &Field) -> TokenStream {
             unset: #unset,
             summary: #summary,
         }
+    }
+}
+
+fn side(side: Side) -> TokenStream {
+    match side {
+        Side::Host => quote!(::flatimage_reserved::Side::Host),
+        Side::Container => quote!(::flatimage_reserved::Side::Container),
     }
 }

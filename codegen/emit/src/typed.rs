@@ -181,7 +181,7 @@ fn field_type(record: &Ident, field: &Field) -> Ident {
 
 fn kind(record: &Ident, field: &Field) -> TokenStream {
     match field.kind {
-        FieldKind::Text => quote!(::std::string::String),
+        FieldKind::Text | FieldKind::Path(_) => quote!(::std::string::String),
         FieldKind::Number => quote!(u64),
         FieldKind::Texts => quote!(::std::vec::Vec<::std::string::String>),
         FieldKind::Choice(_) => {
@@ -193,7 +193,7 @@ fn kind(record: &Ident, field: &Field) -> TokenStream {
 
 fn value(field: &Field, member: &Ident) -> TokenStream {
     match field.kind {
-        FieldKind::Text => quote!(Text(record.#member)),
+        FieldKind::Text | FieldKind::Path(_) => quote!(Text(record.#member)),
         FieldKind::Number => quote!(Number(record.#member)),
         FieldKind::Texts => quote!(Texts(record.#member)),
         FieldKind::Choice(_) => quote!(Text(record.#member.name().to_owned())),

@@ -1,7 +1,7 @@
 //! Every permission and what it opens: the bits of all settings that are sets of bits.
 
 use flatimage_reserved::declared::REGIONS;
-use flatimage_reserved::{BitDecl, BitsDecl, Encoding, RegionDecl};
+use flatimage_reserved::{BitDecl, BitsDecl, Encoding, RegionDecl, Sign};
 
 use super::{code, effects, page, table};
 
@@ -60,14 +60,44 @@ fn setting(region: &RegionDecl, bits: &BitsDecl) -> String {
 }
 
 fn section(bit: &BitDecl) -> String {
-    let mut text = format!("### {}\n\n{}\n\n", bit.name, bit.docs.trim());
+    let mut text_of_bit = format!("### {}\n\n{}\n\n", bit.name, bit.docs.trim());
     if let Some(reason) = bit.required {
-        text.push_str(&format!("It has to stay: {reason}.\n\n"));
+        text_of_bit.push_str(&format!("It has to stay: {reason}.\n\n"));
     }
     for (head, list) in [("Brings", bit.effects), ("Without it", bit.otherwise)] {
         if !list.is_empty() {
-            text.push_str(&format!("{head}:\n\n{}\n", effects::list(list, 0)));
+            text_of_bit.push_str(&format!("{head}:\n\n{}\n", effects::list(list, 0)));
         }
     }
-    text
+    if let Some(hint) = bit.hint {
+        let (seen, text) = (sign(&hint.sign), hint.text);
+        let line = format!(
+            "While it is not given and a program fails, {seen} brings the hint that {text}.\n\n"
+        );
+        text_of_bit.push_str(&line);
+    }
+    text_of_bit
+}
+
+/// By what a hint is found, in words.
+fn sign(sign: &Sign) -> String {
+    let codes = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| code(name)).collect();
+        names.join(", ")
+    };
+    match sign {
+        Sign::Calls(names) => format!("a denied call of {}", codes(names)),
+        Sign::Unreachable => {
+            "what was sent where no way leads, or to a port of the container that nobody listens at,"
+                .to_owned()
+        }
+        Sign::Windows {
+            variable,
+            libraries,
+        } => format!(
+            "a {} of the caller's and one of these libraries that the program's file names ({})",
+            code(variable),
+            codes(libraries)
+        ),
+    }
 }

@@ -106,7 +106,7 @@ fn bytes(encoding: &Encoding) -> String {
         Encoding::Flag => "One byte: 1 is on, 0 is off".to_owned(),
         Encoding::Choice(_) => "The chosen name in UTF-8".to_owned(),
         Encoding::Bits(_) => "One u64; bit 0 is the lowest".to_owned(),
-        Encoding::Text { max, schemes } => {
+        Encoding::Text { max, schemes, .. } => {
             let text = format!(
                 "Nothing when unset, else the byte 1 and at most {max} bytes of UTF-8 without NUL"
             );
@@ -154,7 +154,7 @@ fn parts(encoding: &Encoding) -> String {
 
 fn field(field: &Field) -> [String; 3] {
     let kind = match field.kind {
-        FieldKind::Text => "UTF-8 without NUL".to_owned(),
+        FieldKind::Text | FieldKind::Path(_) => "UTF-8 without NUL".to_owned(),
         FieldKind::Number => "u64".to_owned(),
         FieldKind::Texts => "each as u32 length and UTF-8".to_owned(),
         FieldKind::Choice(names) => names

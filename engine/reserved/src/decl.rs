@@ -4,6 +4,7 @@
 //! knows no region by name.
 
 use crate::effect::Effect;
+use crate::hint::HintDecl;
 use crate::slot::HEADER;
 use crate::value::Value;
 use crate::wire;
@@ -48,6 +49,8 @@ pub enum Encoding {
         max: u32,
         /// What it begins with, if it is the address of a directory.
         schemes: &'static [&'static str],
+        /// Where it is an absolute path, if it is one.
+        path: Option<Side>,
     },
     /// Texts by name: repeated (u32 length, key, u32 length, value), little endian, sorted by key.
     Map,
@@ -94,6 +97,8 @@ pub struct BitDecl {
     pub docs: &'static str,
     /// Why the bit cannot be taken away, for one that cannot.
     pub required: Option<&'static str>,
+    /// What is said after a failure for want of the bit.
+    pub hint: Option<HintDecl>,
     /// What the container gets when the bit is set.
     pub effects: &'static [Effect],
     /// What the container gets when the bit is not set.
@@ -131,12 +136,23 @@ pub struct Field {
 pub enum FieldKind {
     /// UTF-8 without NUL.
     Text,
+    /// An absolute path, stored as a text.
+    Path(Side),
     /// One of the names.
     Choice(&'static [&'static str]),
     /// A u64, little endian.
     Number,
     /// Any number of texts: repeated (u32 length, UTF-8). Takes the remaining arguments.
     Texts,
+}
+
+/// Where a path is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// On the host.
+    Host,
+    /// In the container.
+    Container,
 }
 
 impl RegionDecl {
@@ -209,15 +225,19 @@ fn contain(effects: &[Effect], wanted: &dyn Fn(&Effect) -> bool) -> bool {
 }
 
 impl BitsDecl {
-    /// The bit of that name.
+    /// The bit of that name, in any case.
     #[must_use]
     pub fn bit(&self, name: &str) -> Option<&'static BitDecl> {
-        self.bits.iter().find(|bit| bit.name == name)
+        self.bits
+            .iter()
+            .find(|bit| bit.name.eq_ignore_ascii_case(name))
     }
 
-    /// The group of that name.
+    /// The group of that name, in any case.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&'static GroupDecl> {
-        self.groups.iter().find(|group| group.name == name)
+        self.groups
+            .iter()
+            .find(|group| group.name.eq_ignore_ascii_case(name))
     }
 }

@@ -59,6 +59,8 @@ pub struct RuleCode {
 /// A call that a rule names. No other rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallDecl {
+    /// Its name.
+    pub name: &'static str,
     /// Its number.
     pub number: u32,
     /// What follows when it is made; ends with an answer.
@@ -78,12 +80,18 @@ const RETURN: u16 = 0x06;
 /// Where `struct seccomp_data` has the number of the call, and the machine.
 const NUMBER: u32 = 0;
 const MACHINE: u32 = 4;
+/// `SECCOMP_RET_ERRNO` with `EPERM`
+const DENIED: u32 = 0x0005_0001;
+/// `SECCOMP_RET_USER_NOTIF`
+const ASK: u32 = 0x7fc0_0000;
 /// `SECCOMP_RET_ALLOW`
 const ALLOW: u32 = 0x7fff_0000;
 /// `SECCOMP_RET_KILL_PROCESS`
 const KILL: u32 = 0x8000_0000;
 
 impl Instruction {
+    const DENY: Instruction = Instruction::new(RETURN, 0, 0, DENIED);
+
     /// An instruction.
     #[must_use]
     pub const fn new(code: u16, if_true: u8, if_false: u8, value: u32) -> Self {
@@ -98,12 +106,16 @@ impl Instruction {
 
 impl FilterDecl {
     /// The program of the rules for which `holds`. Calls of a machine that is neither of the two end the process: nothing is
-    /// known about their numbers.
+    /// known about their numbers. What is denied with `EPERM` of the calls that are `told` is asked about instead.
     #[must_use]
-    pub fn program(&self, holds: impl Fn(&RuleDecl) -> bool) -> Vec<Instruction> {
+    pub fn program(
+        &self,
+        holds: impl Fn(&RuleDecl) -> bool,
+        told: impl Fn(&str) -> bool,
+    ) -> Vec<Instruction> {
         let rules = self.rules.iter().filter(|rule| holds(rule));
-        let native = section(rules.clone().map(|rule| &rule.native));
-        let compat = section(rules.map(|rule| &rule.compat));
+        let native = section(rules.clone().map(|rule| &rule.native), &told);
+        let compat = section(rules.map(|rule| &rule.compat), &told);
         let length = u32::try_from(native.len()).unwrap_or(u32::MAX);
         let mut program = vec![
             Instruction::new(LOAD, 0, 0, MACHINE),
@@ -116,6 +128,19 @@ impl FilterDecl {
         program.extend(compat);
         program
     }
+
+    /// The name of a call that some rule denies; `is_compat` says that it is a 32-bit one.
+    #[must_use]
+    pub fn name(&self, number: u32, is_compat: bool) -> Option<&'static str> {
+        let codes = self.rules.iter().map(|rule| match is_compat {
+            true => &rule.compat,
+            false => &rule.native,
+        });
+        let mut calls = codes.flat_map(|code| code.calls);
+        calls
+            .find(|call| call.number == number)
+            .map(|call| call.name)
+    }
 }
 
 /// Calls that are compared with one after the other. The kernel tries every number when a filter is installed, to know
@@ -123,7 +148,10 @@ impl FilterDecl {
 /// long. The code of eight calls fits into a jump.
 const BLOCK: usize = 8;
 
-fn section<'a>(rules: impl Iterator<Item = &'a RuleCode> + Clone) -> Vec<Instruction> {
+fn section<'a>(
+    rules: impl Iterator<Item = &'a RuleCode> + Clone,
+    told: &dyn Fn(&str) -> bool,
+) -> Vec<Instruction> {
     let mut code = vec![Instruction::new(LOAD, 0, 0, NUMBER)];
     code.extend(rules.clone().flat_map(|rule| rule.above));
     let mut calls: Vec<&CallDecl> = rules.flat_map(|rule| rule.calls).collect();
@@ -137,7 +165,11 @@ fn section<'a>(rules: impl Iterator<Item = &'a RuleCode> + Clone) -> Vec<Instruc
                 length(call.code),
                 call.number,
             ));
-            block.extend(call.code);
+            let is_told = told(call.name);
+            block.extend(call.code.iter().map(|one| match (is_told, *one) {
+                (true, Instruction::DENY) => Instruction::new(RETURN, 0, 0, ASK),
+                (_, one) => one,
+            }));
         }
         block.push(Instruction::new(RETURN, 0, 0, ALLOW));
         let last = calls[calls.len() - 1].number;

@@ -14,6 +14,7 @@ pub mod decl;
 pub mod effect;
 pub mod expand;
 pub mod filter;
+pub mod hint;
 pub mod layout;
 mod nearest;
 pub mod package_manager;
@@ -37,10 +38,13 @@ pub use clap;
 pub use action::{ActionDecl, ActionVerb, Argument, ArgumentKind, Shape};
 pub use active::{Active, Caused, active};
 pub use cli::{CliError, Invocation, Parsed, Program};
-pub use decl::{BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupDecl, RegionDecl};
+pub use decl::{
+    BitDecl, BitsDecl, ChoiceDecl, Encoding, Field, FieldKind, GroupDecl, RegionDecl, Side,
+};
 pub use effect::{Access, AccessDecl, Condition, Effect, Missing, Namespace, Stacker};
 pub use expand::{Expansion, expand};
 pub use filter::{CallDecl, FilterDecl, Instruction, RuleCode, RuleDecl};
+pub use hint::{HintDecl, Sign};
 pub use nearest::nearest;
 pub use package_manager::PackageManagerDecl;
 pub use space::{Copies, SUPERBLOCK_SIZE, Space, SpaceError, Superblock, reserved_size};

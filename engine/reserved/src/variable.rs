@@ -67,7 +67,9 @@ impl VariableDecl {
         let given = variable(self.name).filter(|text| !text.is_empty());
         let default = self.choices.first().map_or("", |(name, _)| name);
         let text = given.as_deref().unwrap_or(default);
-        named(text).ok_or_else(|| VariableError {
+        let mut known = self.choices.iter().map(|(name, _)| *name);
+        let name = known.find(|name| name.eq_ignore_ascii_case(text));
+        name.and_then(named).ok_or_else(|| VariableError {
             variable: self.name,
             reason: Reason::NoChoice {
                 text: text.to_owned(),
@@ -149,6 +151,7 @@ mod tests {
         assert_eq!(chosen(None), Ok(Sandbox::Required));
         assert_eq!(chosen(Some("")), Ok(Sandbox::Required));
         assert_eq!(chosen(Some("best-effort")), Ok(Sandbox::BestEffort));
+        assert_eq!(chosen(Some("Best-Effort")), Ok(Sandbox::BestEffort));
         for (text, hint) in [
             ("best-efort", "did you mean `best-effort`?"),
             ("1", "known: `required`, `best-effort`"),
@@ -165,6 +168,7 @@ mod tests {
             encoding: Encoding::Text {
                 max: 2,
                 schemes: &[],
+                path: None,
             },
             default: &[],
             variable: Some("FIM_X"),

@@ -91,7 +91,9 @@ fn encode_record(fields: &[Field], record: &Record) -> Result<Vec<u8>, EncodeErr
     let mut bytes = Vec::new();
     for (field, value) in fields.iter().zip(&record.0) {
         match (field.kind, value) {
-            (FieldKind::Text, FieldValue::Text(text)) => frame(&mut bytes, clean(text)?)?,
+            (FieldKind::Text | FieldKind::Path(_), FieldValue::Text(text)) => {
+                frame(&mut bytes, clean(text)?)?
+            }
             (FieldKind::Choice(names), FieldValue::Text(name))
                 if names.contains(&name.as_str()) =>
             {
@@ -194,7 +196,7 @@ fn decode_record(fields: &[Field], bytes: &[u8]) -> Result<Record, DecodeError> 
     }
     let values = fields.iter().zip(frames).map(|(field, frame)| {
         Ok(match field.kind {
-            FieldKind::Text => FieldValue::Text(text(frame)?),
+            FieldKind::Text | FieldKind::Path(_) => FieldValue::Text(text(frame)?),
             FieldKind::Number => FieldValue::Number(number(frame)?),
             FieldKind::Texts => {
                 let texts = frames_of_text(frame)?;

@@ -48,11 +48,11 @@ fn answer(program: &[Instruction], machine: u32, number: u32, arguments: [u64; 6
 }
 
 fn whole() -> Vec<Instruction> {
-    FILTER.program(|_| true)
+    FILTER.program(|_| true, |_| false)
 }
 
 fn without(rule: &str) -> Vec<Instruction> {
-    FILTER.program(|known| known.name != rule)
+    FILTER.program(|known| known.name != rule, |_| false)
 }
 
 #[test]
@@ -156,9 +156,29 @@ fn a_rule_that_is_left_out_denies_nothing_and_changes_no_other() {
 #[test]
 fn no_call_is_denied_by_two_rules_and_every_rule_denies_something() {
     for rule in FILTER.rules {
-        let only = FILTER.program(|known| known.name == rule.name);
+        let only = FILTER.program(|known| known.name == rule.name, |_| false);
         let arguments = [0x1000_0000, 0x5412, 0, 0, 0, 0];
         let denied = (0..600).filter(|number| answer(&only, X86_64, *number, arguments) != ALLOW);
         assert!(denied.count() > 0, "{}", rule.name);
     }
+}
+
+#[test]
+fn of_calls_that_are_told_only_denials_are_asked_about() {
+    const ASK: u32 = 0x7fc0_0000;
+    const NEW_USER: u64 = 0x1000_0000;
+    let told = ["clone", "unshare", "clone3"];
+    let program = FILTER.program(|_| true, |name| told.contains(&name));
+    for (machine, clone, unshare, set) in [(X86_64, 56, 272, 308), (X86, 120, 310, 346)] {
+        let answer = |number, flags| answer(&program, machine, number, [flags, 0, 0, 0, 0, 0]);
+        assert_eq!(answer(clone, NEW_USER), ASK);
+        assert_eq!(answer(clone, 17), ALLOW);
+        assert_eq!(answer(unshare, NEW_USER), ASK);
+        assert_eq!(answer(unshare, 0x400), ALLOW);
+        assert_eq!(answer(set, 0), EPERM);
+        assert_eq!(answer(435, 0), ENOSYS);
+    }
+    assert_eq!(FILTER.name(56, false), Some("clone"));
+    assert_eq!(FILTER.name(120, true), Some("clone"));
+    assert_eq!(FILTER.name(0, false), None);
 }

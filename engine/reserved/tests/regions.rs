@@ -127,6 +127,7 @@ fn samples() -> Vec<(Encoding, Vec<Value>)> {
             Encoding::Text {
                 max: 4,
                 schemes: &[],
+                path: None,
             },
             ["", "a", "éé", "abcd"]
                 .map(|text| Value::Text(Some(text.to_owned())))
@@ -209,6 +210,7 @@ fn values_that_do_not_fit_are_refused_with_the_number_of_bytes() {
         &Encoding::Text {
             max: 4,
             schemes: &[],
+            path: None,
         },
         &text("abcdefg"),
     )
@@ -221,7 +223,8 @@ fn values_that_do_not_fit_are_refused_with_the_number_of_bytes() {
         encode(
             &Encoding::Text {
                 max: 4,
-                schemes: &[]
+                schemes: &[],
+                path: None,
             },
             &text("a\0")
         )

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use flatimage_reserved::declared::{self, Config, Sandbox};
+use flatimage_reserved::declared::{self, Config, Hints, Sandbox};
 use flatimage_reserved::{RegionDecl, StoreError, Value, VariableError, variable};
 
 use super::{Session, warn};
@@ -169,7 +169,9 @@ impl Session {
             .is_some_and(|value| value == "1");
         let (tools, program) = relocate::kept(&self.host, &self.image.path, &self.placement)
             .map_err(|error| Failure::ours(plain(&error)))?;
+        let hints = Hints::chosen(|name| self.host.environment.get(name).cloned())?;
         let request = Request {
+            hints: hints == Hints::On,
             tools,
             program,
             programs: marker::origin().servers.clone(),

@@ -16,8 +16,10 @@ use super::own;
 use super::person::{Person, ROOT_HOME};
 use super::portal::{self, Admitted};
 use super::skeleton::Skeleton;
+use super::wanted;
 use super::{
-    Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Rung, Stack, Step, Upper, Way,
+    Action, Exec, Filter, IdMap, LayerSource, Plan, RootAction, Rung, Stack, Step, Upper, Wanted,
+    Way,
 };
 use crate::host::{Host, Kind};
 use crate::image::Image;
@@ -63,6 +65,8 @@ pub struct Request {
     pub command: Vec<OsString>,
     /// Whether the program runs as root inside.
     pub as_root: bool,
+    /// Whether a failure of the program is explained.
+    pub hints: bool,
     /// Process id that the container is told as its own on the host.
     pub pid: u32,
 }
@@ -95,18 +99,25 @@ pub fn build(
     let (root, steps) = steps(host, request, &person, (&effects, mounts));
     let capabilities = capabilities(request.as_root, &person.identity.map);
     let mut command = request.command.iter().cloned();
+    let namespaces: Vec<&'static str> = NAMESPACES
+        .into_iter()
+        .filter(|namespace| !effects.shared.contains_key(namespace))
+        .collect();
+    let filter = Filter::new(&effects.allowed, &effects.emulated);
+    let wanted = match request.hints {
+        true => Wanted::of(settings, host, (&filter, &namespaces), &environment),
+        false => Vec::new(),
+    };
     Ok(Plan {
         rung: Rung::default(),
-        namespaces: NAMESPACES
-            .into_iter()
-            .filter(|namespace| !effects.shared.contains_key(namespace))
-            .collect(),
+        namespaces,
         identity: person.identity,
         layers: request.layers.clone(),
         root,
         steps,
-        filter: Filter::new(&effects.allowed, &effects.emulated),
+        filter: filter.telling(wanted::told(&wanted)),
         admitted,
+        wanted,
         exec: Exec {
             program: command.next().unwrap_or_else(|| "bash".into()),
             arguments: command.collect(),

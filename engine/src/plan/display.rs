@@ -35,6 +35,10 @@ impl Display for Plan {
         for Named { rule, cause } in &self.filter.opened {
             writeln!(to, "allowed    {rule}  # {cause}")?;
         }
+        if !self.wanted.is_empty() {
+            let names: Vec<&str> = self.wanted.iter().map(|wanted| wanted.name).collect();
+            writeln!(to, "hints      {}", names.join(" "))?;
+        }
         if let Some(admitted) = &self.admitted {
             let patterns = admitted.patterns();
             let listed = match patterns.is_empty() {

@@ -15,6 +15,9 @@ pub struct Filter {
     pub emulated: Vec<Named>,
     /// The rules that do not, and why.
     pub opened: Vec<Named>,
+    /// Calls of which the container's first process hears when they are denied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<&'static str>,
 }
 
 /// A rule and the setting that is responsible for it.
@@ -45,6 +48,11 @@ impl Filter {
             }
         }
         filter
+    }
+
+    /// The same, with what the first process is to hear of.
+    pub fn telling(self, told: Vec<&'static str>) -> Filter {
+        Filter { told, ..self }
     }
 }
 

@@ -33,6 +33,7 @@ mod skeleton;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use accounts::with_account;
 pub use arguments::{Argument, Around, arguments};
@@ -45,6 +46,7 @@ pub use ids::{Extent, IdMap, ROOT_RANGE};
 pub use portal::{ADDRESS, ASKER, Admitted, PLACE};
 pub use rung::{Lack, Maker, Rung};
 pub use stack::Stack;
+pub use wanted::{Wanted, told};
 
 /// Everything that a start does, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,6 +69,9 @@ pub struct Plan {
     /// The programs of the host that may be run for the container; `None` when it cannot ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admitted: Option<Admitted>,
+    /// What a failure of the program may be blamed on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wanted: Vec<Wanted>,
     /// The program.
     pub exec: Exec,
 }

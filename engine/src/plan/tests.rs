@@ -91,6 +91,7 @@ fn host(files: &[(&str, &str, Kind)], variables: &[(&str, &str)]) -> Host {
 
 fn request(command: &[&str]) -> Request {
     Request {
+        hints: false,
         image: Image {
             path: "/apps/my app.flatimage".into(),
             layers_offset: 4096,
@@ -149,6 +150,7 @@ fn plan_of(
         Encoding::Text {
             max: 256,
             schemes: &[],
+            path: None,
         },
         effects,
     )));

@@ -1,4 +1,7 @@
-//! Calls that the filter cannot judge: `socketcall`, by which 32-bit programs make sockets, has its arguments in memory.
+//! Calls that the filter asks about.
+//!
+//! Some are denied, and all that is wanted is to know it. One cannot be judged by the filter: `socketcall`, by which 32-bit programs
+//! make sockets, has its arguments in memory.
 //!
 //! The call waits. The container's first process reads the arguments, makes the socket itself, under the same filter, and
 //! gives it to whoever asked. So it does not matter what becomes of the memory after it was read.
@@ -7,32 +10,48 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
+use flatimage_reserved::declared::FILTER;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use super::hints::Calls;
+use crate::plan::Wanted;
 use crate::sys::{Fork, Question, Questions, fork, make_socket, make_socket_pair};
 
+const MAKES_SOCKETS: &str = "socketcall";
 /// What `socketcall` is to do, by linux/net.h.
 const SOCKET: u64 = 1;
 const SOCKET_PAIR: u64 = 8;
 
-/// Answers the call that waits, if there still is one.
-///
-/// A process of its own does, because reading another's memory takes as long as whoever serves that memory wants.
-pub fn answer(questions: &Questions) {
+/// Answers the call that waits, if there still is one. One that is denied is noted before whoever makes it goes on.
+pub fn answer(questions: &Questions, (wanted, calls): (&[Wanted], &Calls)) {
     let Ok(question) = questions.next() else {
         return;
     };
+    match FILTER.name(question.number, question.machine == FILTER.compat) {
+        Some(MAKES_SOCKETS) => make_sockets(questions, &question),
+        name => {
+            if let Some(name) = name {
+                calls.note(wanted, name, question.caller);
+            }
+            // It may have been killed meanwhile.
+            let _ = questions.answer(&question, Err(Errno::EPERM));
+        }
+    }
+}
+
+/// A process of its own does it, because reading another's memory takes as long as whoever serves that memory wants.
+fn make_sockets(questions: &Questions, question: &Question) {
     let memory = memory_of(question.caller);
     match fork() {
         Ok(Fork::Parent(_)) => {}
         Ok(Fork::Child) => {
-            let result = memory.and_then(|memory| call(questions, &question, &memory));
+            let result = memory.and_then(|memory| call(questions, question, &memory));
             // It may have been killed meanwhile.
-            let _ = questions.answer(&question, result);
+            let _ = questions.answer(question, result);
             std::process::exit(0)
         }
-        Err(_) => drop(questions.answer(&question, Err(Errno::EAGAIN))),
+        Err(_) => drop(questions.answer(question, Err(Errno::EAGAIN))),
     }
 }
 

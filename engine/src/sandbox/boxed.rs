@@ -26,7 +26,7 @@ use super::instance::Entering;
 use super::native::Native;
 use super::{Context, place};
 use crate::host::Stream;
-use crate::plan::{Action, Argument, Around, Exec, Plan, RootAction, arguments};
+use crate::plan::{Action, Argument, Around, Exec, Plan, RootAction, Wanted, arguments};
 use crate::sys::{reset_signal, take_inherited, while_ignoring};
 use crate::trace::is_traced;
 
@@ -47,6 +47,8 @@ struct Orders {
     terminal: Vec<u8>,
     /// Names of the rules of the filter that hold.
     rules: Vec<String>,
+    /// What may be missed, by command and name.
+    wanted: Vec<(String, String)>,
     /// Where the socket of the portal is.
     portal: Option<PathBuf>,
     /// Where those of message buses are.
@@ -231,6 +233,11 @@ impl Orders {
                 .iter()
                 .map(|rule| (*rule).to_owned())
                 .collect(),
+            wanted: plan
+                .wanted
+                .iter()
+                .map(|wanted| (wanted.command.to_owned(), wanted.name.to_owned()))
+                .collect(),
             portal: portal.into_iter().next(),
             buses: targets(|action| match action {
                 Action::Bus { target, .. } => Some(target),
@@ -296,6 +303,8 @@ pub fn answer() -> Option<u8> {
 
 fn run(native: &mut Native, orders: &Orders) -> Result<u8, Failure> {
     native.furnish(orders.portal.as_deref(), &orders.buses)?;
-    native.restrict_given(&orders.rules)?;
+    let wanted = orders.wanted.iter();
+    let wanted = wanted.filter_map(|(command, name)| Wanted::named(command, name));
+    native.restrict_given(&orders.rules, wanted.collect())?;
     native.execute_given(&orders.exec(), Mode::from_bits_truncate(orders.mask))
 }

@@ -96,6 +96,11 @@ pub enum Message {
         /// Whether it has the terminal.
         foreground: bool,
     },
+    /// From the container: what the program, which has ended, may have missed.
+    Missed {
+        /// One line for the user.
+        text: String,
+    },
     /// From the container: the program has ended, and every other process with it.
     Ended {
         /// The exit code.
@@ -187,6 +192,10 @@ impl Channel {
             Message::Terminal(fd) => self.send_bytes(b"T", &[fd.as_fd()]),
             Message::Stopped(signal) => self.send_bytes(&[b'Z', *signal as u8], &[]),
             Message::Go { foreground } => self.send_bytes(&[b'G', u8::from(*foreground)], &[]),
+            Message::Missed { text } => {
+                let text = &text.as_bytes()[..text.len().min(LONGEST - 1)];
+                self.send_bytes(&[b"J", text].concat(), &[])
+            }
             Message::Ended { code } => self.send_bytes(&[b'D', *code], &[]),
             Message::Failed { code, text } => {
                 let text = &text.as_bytes()[..text.len().min(LONGEST - 2)];
@@ -260,6 +269,9 @@ impl Channel {
             ([b'Z', signal], _, _) => Message::Stopped(Signal::try_from(i32::from(*signal))?),
             ([b'G', foreground], _, _) => Message::Go {
                 foreground: *foreground != 0,
+            },
+            ([b'J', text @ ..], _, _) => Message::Missed {
+                text: String::from_utf8_lossy(text).into_owned(),
             },
             ([b'D', code], _, _) => Message::Ended { code: *code },
             ([b'E', code, text @ ..], _, _) => Message::Failed {

@@ -58,7 +58,10 @@ pub fn map_outer(pid: Pid, extents: &[Vec<Extent>; 2]) -> io::Result<()> {
         if !ended.status.success() {
             let words = String::from_utf8_lossy(&ended.stderr);
             let words = words.lines().next().unwrap_or(program);
-            return Err(io::Error::other(words.to_owned()));
+            return Err(io::Error::other(format!(
+                "{words}; `{program}` has to be set-user-id root or to have its capability, as the package `uidmap` or `shadow-utils` \
+                 installs it, and `/etc/subuid` and `/etc/subgid` have to list these ids"
+            )));
         }
     }
     Ok(())

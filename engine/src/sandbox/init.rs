@@ -19,6 +19,7 @@ use nix::unistd::{Pid, chdir, execve, pipe2, setpgid};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, NOT_EXECUTABLE, NOT_FOUND, plain};
 use super::guest::Home;
+use super::hints::Hints;
 use super::terminal::Inside;
 use super::{descendants, identity, signals};
 use crate::plan::{Exec, Identity};
@@ -85,7 +86,7 @@ pub fn run(
     exec: &Exec,
     supervisor: &Channel,
     terminal: Option<Inside>,
-    home: Option<&Home<'_>>,
+    (home, hints): (Option<&Home<'_>>, Hints<'_>),
 ) -> Result<u8, Failure> {
     let shares_processes = home.is_some_and(|home| home.shares_processes);
     if shares_processes {
@@ -129,7 +130,7 @@ pub fn run(
                     terminal,
                     home,
                 }
-                .supervise(&signals),
+                .supervise(&signals, (&hints, exec)),
             }
         }
     }
@@ -189,7 +190,7 @@ fn become_program(exec: &Exec) -> Result<Infallible, Failure> {
 }
 
 /// Where the program may be: at its own path, or in the directories of `PATH`.
-fn candidates(exec: &Exec) -> Vec<OsString> {
+pub fn candidates(exec: &Exec) -> Vec<OsString> {
     if has_slash(&exec.program) {
         return vec![exec.program.clone()];
     }

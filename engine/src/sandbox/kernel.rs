@@ -154,6 +154,7 @@ mod tests {
             steps: vec![tmpfs("/a"), tmpfs("/b")],
             filter: Filter::default(),
             admitted: None,
+            wanted: Vec::new(),
             exec: Exec {
                 program: "x".into(),
                 arguments: Vec::new(),

@@ -28,6 +28,7 @@ pub(crate) mod failure;
 mod folding;
 mod guest;
 pub(crate) mod handing;
+mod hints;
 pub(crate) mod identity;
 pub(crate) mod init;
 mod instance;
@@ -154,10 +155,12 @@ fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result
         signals,
         streams: &plan.exec.terminal,
         lack: Cell::new(None),
+        missed: Cell::new(None),
         plan: Some(plan),
         spared,
     };
     let ended = supervise::supervise(supervise::Of::Instance(obtained, pid), &connection);
+    hints::say(connection.missed.take());
     match (ended, connection.lack.get()) {
         (Err(failure), Some(lack)) => Ok(Outcome::Lacking(lack, failure)),
         (ended, _) => ended.map(Outcome::Ended),

@@ -15,10 +15,11 @@ use nix::unistd::{chdir, sethostname};
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure, plain};
 use super::guest::Home;
+use super::hints::{Calls, Hints};
 use super::kernel::Kernel;
 use super::mapped::Mapped;
 use super::{die_with_parent, identity, init, place, refusal, root};
-use crate::plan::{Action, Exec, Filter, Identity, Lack, Plan, Step};
+use crate::plan::{Action, Exec, Filter, Identity, Lack, Plan, Step, Wanted, told};
 use crate::sys::{
     MountAttributes, Questions, bring_loopback_up, clone_tree, create_filesystem, filter_calls,
     join_new_session_keyring, move_mount, set_attributes,
@@ -47,6 +48,8 @@ pub struct Native {
     questions: Option<Questions>,
     /// Whether the processes are the host's.
     shares_processes: bool,
+    /// What may be missed.
+    wanted: Vec<Wanted>,
     umask: Mode,
 }
 
@@ -93,6 +96,7 @@ impl Native {
             has_own_files: false,
             questions: None,
             shares_processes: false,
+            wanted: Vec::new(),
             umask: Mode::empty(),
         }
     }
@@ -273,6 +277,16 @@ impl Native {
         }
     }
 
+    /// Installs the filter with the rules for which `holds`.
+    fn install_filter(&mut self, holds: impl Fn(&str) -> bool) -> Result<(), Failure> {
+        let told = told(&self.wanted);
+        let program =
+            |told: &[&str]| FILTER.program(|rule| holds(rule.name), |name| told.contains(&name));
+        let installed = filter_calls(&program(&told), &|| program(&[]));
+        self.questions = installed.attempting(|| "filter system calls".into())?;
+        Ok(())
+    }
+
     /// Notes what is missing where the kernel does not allow what it allows to root of these namespaces.
     fn granted<T>(&mut self, lack: Lack, answer: io::Result<T>) -> io::Result<T> {
         if refusal::is_denied(&answer) {
@@ -344,6 +358,7 @@ impl Kernel for Native {
                 .attempting(|| "become root of the user namespace".into())?;
         }
         self.root = Some(root::open_root()?);
+        self.wanted.clone_from(&plan.wanted);
         Ok(())
     }
 
@@ -385,10 +400,8 @@ impl Kernel for Native {
     }
 
     fn filter(&mut self, filter: &Filter) -> Result<(), Failure> {
-        let program = FILTER.program(|rule| filter.rules.contains(&rule.name));
         // Without a capability the kernel takes a filter only from a process with `no_new_privs` (seccomp(2)).
-        self.questions = filter_calls(&program).attempting(|| "filter system calls".into())?;
-        Ok(())
+        self.install_filter(|rule| filter.rules.contains(&rule))
     }
 
     fn execute(&mut self, exec: &Exec) -> Result<u8, Failure> {
@@ -403,8 +416,11 @@ impl Kernel for Native {
             supervisor: self.channel.as_fd(),
             questions: self.questions.take(),
             shares_processes: self.shares_processes,
+            wanted: std::mem::take(&mut self.wanted),
+            calls: Calls::default(),
         };
         let terminal = home.terminal(&exec.terminal, &self.channel)?;
-        init::run(exec, &self.channel, terminal, Some(&home))
+        let hints = Hints::own(&home.wanted, &home.calls);
+        init::run(exec, &self.channel, terminal, (Some(&home), hints))
     }
 }

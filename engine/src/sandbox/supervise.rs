@@ -70,6 +70,8 @@ pub struct Connection<'a> {
     pub spared: Option<Vec<Pid>>,
     /// Set when the instance did not begin, because the host does not give it everything.
     pub lack: Cell<Option<Lack>>,
+    /// Set when the program has failed and it is known what it may have missed.
+    pub missed: Cell<Option<String>>,
     /// The plan of the instance; not of a guest.
     pub plan: Option<&'a Plan>,
 }
@@ -233,6 +235,10 @@ impl Container<'_> {
             Some(Message::Terminal(inner)) => self.begin(inner).map(|()| None),
             Some(Message::Stopped(signal)) => self.stop(signal).map(|()| None),
             Some(Message::Failed { code, text }) => Err(Failure { code, text }),
+            Some(Message::Missed { text }) => {
+                self.connection.missed.set(Some(text));
+                Ok(None)
+            }
             Some(Message::Lacking(lack)) => {
                 self.connection.lack.set(Some(lack));
                 Err(refusal::explain_lacks(&[lack]))

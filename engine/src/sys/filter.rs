@@ -13,11 +13,28 @@ use super::check;
 /// Denies this process and whatever it starts what `program` denies, for good (seccomp(2)).
 ///
 /// Answers where the calls arrive that the program wants answered by somebody; `None` where a filter outside of this
-/// one has that place already (`EBUSY`). Those calls end with `ENOSYS` then.
+/// one has that place already (`EBUSY`). `alone` is installed then; what it wants answered ends with `ENOSYS`.
 ///
 /// # Errors
 /// `EINVAL` where the kernel was built without filters or the program is none, `EACCES` without `no_new_privs`.
-pub fn filter_calls(program: &[Instruction]) -> io::Result<Option<Questions>> {
+pub fn filter_calls(
+    program: &[Instruction],
+    alone: &dyn Fn() -> Vec<Instruction>,
+) -> io::Result<Option<Questions>> {
+    let questions = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // From Linux 5.19 on only a signal that kills ends the wait for an answer, so that none is half given.
+    let patient = questions | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    match install(program, patient) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            return install(&alone(), 0).map(|_| None);
+        }
+        result => return result.map(|fd| Some(listener(fd))),
+    }
+    install(program, questions).map(|fd| Some(listener(fd)))
+}
+
+fn install(program: &[Instruction], flags: c_ulong) -> io::Result<RawFd> {
     let mut program: Vec<libc::sock_filter> = program
         .iter()
         .map(|instruction| libc::sock_filter {
@@ -32,23 +49,10 @@ pub fn filter_calls(program: &[Instruction]) -> io::Result<Option<Questions>> {
         len,
         filter: program.as_mut_ptr(),
     };
-    let questions = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    // From Linux 5.19 on only a signal that kills ends the wait for an answer, so that none is half given.
-    let patient = questions | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    match install(&program, patient) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            return install(&program, 0).map(|_| None);
-        }
-        result => return result.map(|fd| Some(listener(fd))),
-    }
-    install(&program, questions).map(|fd| Some(listener(fd)))
-}
-
-fn install(program: &libc::sock_fprog, flags: c_ulong) -> io::Result<RawFd> {
     let operation = libc::SECCOMP_SET_MODE_FILTER;
-    // SAFETY: the kernel copies `len` instructions, which live as long as the caller's borrow.
-    let fd = check(unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, program) })?;
+    // SAFETY: the kernel copies `len` instructions, which live until this returns.
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const program) })?;
     Ok(fd as RawFd)
 }
 
@@ -61,12 +65,16 @@ fn listener(fd: RawFd) -> Questions {
 #[derive(Debug)]
 pub struct Questions(OwnedFd);
 
-/// A call that waits for an answer: a `socketcall`, the only one that can be asked about.
+/// A call that waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
     id: u64,
     /// Who makes it: a thread, in the asked process's pid namespace.
     pub caller: Pid,
+    /// Its number.
+    pub number: u32,
+    /// `AUDIT_ARCH_*` of the machine whose number that is.
+    pub machine: u32,
     /// Its arguments.
     pub arguments: [u64; 6],
 }
@@ -89,6 +97,8 @@ impl Questions {
         Ok(Question {
             id: asked.id,
             caller: Pid::from_raw(asked.pid as i32),
+            number: asked.data.nr as u32,
+            machine: asked.data.arch,
             arguments: asked.data.args,
         })
     }

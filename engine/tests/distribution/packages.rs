@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::support::compiled::compiled;
 use super::support::ids::{forget, subordinate, with_ids};
 use super::support::{Place, Ran, Who, everybody};
 
@@ -241,6 +242,53 @@ fn packages_of_pacman_are_installed_and_removed() {
         ));
         forget(place);
         fs::remove_dir_all(repository).unwrap();
+        place.assert_clean();
+    }
+}
+
+const APK_SCRIPT: &str = "#!/bin/sh
+set -e
+useradd --system --user-group --no-create-home served
+chown -h served:served /usr/lib/served/link
+install -o served -g served -m 0640 /dev/null /usr/lib/served/state
+su -s /bin/sh served -c true
+echo script $1 of $APK_PACKAGE as $(id -u) in $(pwd)
+";
+
+#[test]
+fn what_apk_does_to_install_a_package_works() {
+    for root in Root::all() {
+        let place = &root.place;
+        let program = compiled(place, "distribution/apk.c", &[]);
+        place.succeed(&[
+            "fim-bind",
+            "add",
+            "ro",
+            &program.to_string_lossy(),
+            "/install",
+        ]);
+        let script = APK_SCRIPT.replace('\'', "'\\''");
+        let said = root.does(&format!("/install '{script}'"));
+        let denied = match root.has_ids {
+            true => "",
+            // apk says so and goes on.
+            false => "usr/bin/capable has no capability: Operation not permitted\n",
+        };
+        assert_eq!(said, format!("{denied}script 1 of served as 0 in /\n"));
+        let shown = root.does(
+            "cd /usr/lib/served; stat -c '%n %U %G %a %h %Y' version; stat -c '%n %U %G' link state .; stat -c '%n %F' fifo hard; \
+             stat -c '%a %U' /usr/bin/served; served",
+        );
+        let (mail, served) = (root.owner("mail www-data"), root.owner("served served"));
+        assert_eq!(
+            shown,
+            format!(
+                "version {mail} 640 2 1000000000\nlink {served}\nstate {served}\n. {mail}\nfifo fifo\nhard regular file\n4755 root\n\
+                 served\n"
+            )
+        );
+        forget(place);
+        fs::remove_file(program).unwrap();
         place.assert_clean();
     }
 }

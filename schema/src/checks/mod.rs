@@ -7,6 +7,7 @@ mod defaults_decode;
 mod docs_complete;
 mod effects_resolve;
 mod filter_sound;
+mod hints_true;
 mod names_unique;
 mod names_well_formed;
 mod package_managers_sound;
@@ -29,6 +30,7 @@ pub fn all(source: &Source, report: &mut Report) {
     defaults_decode::check(source, report);
     effects_resolve::check(source, report);
     filter_sound::check(source, report);
+    hints_true::check(source, report);
     arguments_parse::check(source, report);
     variables_readable::check(source, report);
     schemes_sound::check(source, report);

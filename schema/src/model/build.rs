@@ -121,6 +121,7 @@ fn encoding(encoding: &source::Encoding) -> Encoding {
         source::Encoding::Text(text) => Encoding::Text {
             max: text.max,
             schemes: text.schemes.clone(),
+            path: text.path,
         },
         source::Encoding::Map => Encoding::Map,
         source::Encoding::List(fields) => Encoding::List(fields.fields.iter().map(field).collect()),
@@ -147,6 +148,7 @@ fn bit(bit: &source::Bit) -> Bit {
         summary: bit.summary.clone(),
         docs: bit.docs.clone(),
         required: bit.required.clone(),
+        hint: bit.hint.clone(),
         effects: effects(&bit.effects),
         otherwise: effects(&bit.otherwise),
     }
@@ -168,6 +170,7 @@ fn field(field: &source::Field) -> Field {
         output: field.output.clone().unwrap_or_else(|| field.name.clone()),
         kind: match &field.kind {
             source::FieldKind::Text => FieldKind::Text,
+            source::FieldKind::Path(side) => FieldKind::Path(*side),
             source::FieldKind::Number => FieldKind::Number,
             source::FieldKind::Texts => FieldKind::Texts,
             source::FieldKind::Choice(names) => {

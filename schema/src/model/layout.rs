@@ -61,7 +61,8 @@ pub fn signature(encoding: &Encoding) -> String {
 
 fn field(field: &Field) -> String {
     let kind = match field.kind {
-        FieldKind::Text => "text",
+        // What may be typed is no matter of the bytes.
+        FieldKind::Text | FieldKind::Path(_) => "text",
         FieldKind::Number => "number",
         FieldKind::Texts => "texts",
         FieldKind::Choice(_) => "choice",

@@ -6,7 +6,9 @@ mod layout;
 pub(crate) use build::build;
 
 use crate::name::Name;
-pub use crate::source::{Answer, ArgumentKind, Missing, Namespace, Stacker, Test};
+pub use crate::source::{
+    Answer, ArgumentKind, Hint, Missing, Namespace, Side, Sign, Stacker, Test, Windows,
+};
 
 /// The whole declaration.
 #[derive(Debug, Clone)]
@@ -67,6 +69,8 @@ pub enum Encoding {
         max: u32,
         /// What it begins with, if it is an address.
         schemes: Vec<String>,
+        /// Where it is a path, if it is one.
+        path: Option<Side>,
     },
     /// Texts by name.
     Map,
@@ -104,6 +108,8 @@ pub struct Bit {
     pub docs: String,
     /// Why it cannot be taken away.
     pub required: Option<String>,
+    /// What is said after a failure for want of it.
+    pub hint: Option<Hint>,
     /// While it is set.
     pub effects: Vec<Effect>,
     /// While it is not set.
@@ -141,6 +147,8 @@ pub struct Field {
 pub enum FieldKind {
     /// A text.
     Text,
+    /// An absolute path, stored as a text.
+    Path(Side),
     /// A u64.
     Number,
     /// Any number of texts.

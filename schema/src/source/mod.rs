@@ -3,6 +3,7 @@
 mod action;
 mod effect;
 mod filter;
+mod hint;
 mod package_manager;
 mod parse;
 mod region;
@@ -18,9 +19,12 @@ pub use effect::{
     When,
 };
 pub use filter::{Answer, Condition, Denial, Rule, Test};
+pub use hint::{Hint, Sign, Windows};
 pub use package_manager::PackageManager;
 pub(crate) use parse::{Source, parse};
-pub use region::{Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Text};
+pub use region::{
+    Bit, Bits, Choice, Encoding, Field, FieldKind, Fields, Group, Region, Side, Text,
+};
 pub use variable::{Variable, Word};
 
 /// What an image can be told: the regions of its reserved space and the commands beside them.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Effect;
+use super::{Effect, Hint};
 
 /// One setting: a place in the reserved space, an encoding, a command and what it does to the container.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -68,6 +68,19 @@ pub struct Text {
     /// The text is the address of a directory that begins with one of these, such as `https`. Any text when it is left out.
     #[serde(default)]
     pub schemes: Vec<String>,
+    /// The text is an absolute path there. Any text when it is left out.
+    #[serde(default)]
+    pub path: Option<Side>,
+}
+
+/// Where a path is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// On the host: absolute, or it begins with a variable.
+    Host,
+    /// In the container: the same, and without `..`.
+    Container,
 }
 
 /// One name that a choice can have.
@@ -112,6 +125,9 @@ pub struct Bit {
     /// Why the bit cannot be taken away, for one that cannot.
     #[serde(default)]
     pub required: Option<String>,
+    /// What is said after a failure for want of the bit.
+    #[serde(default)]
+    pub hint: Option<Hint>,
     /// What the container gets while the bit is set.
     #[serde(default)]
     pub effects: Vec<Effect>,
@@ -164,6 +180,8 @@ pub struct Field {
 pub enum FieldKind {
     /// A text.
     Text,
+    /// An absolute path there.
+    Path(Side),
     /// A number from 0 to 2^64-1.
     Number,
     /// All remaining arguments.

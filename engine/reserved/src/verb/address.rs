@@ -41,6 +41,10 @@ pub fn check(text: &str, schemes: &[&str]) -> Result<(), VerbError> {
             "give it without",
         );
     }
+    if !is_file && !has_host(authority) {
+        let mend = "name the host, and a port from 1 to 65535 behind a colon if it is another one than usual";
+        return wrong(format!("`{authority}` is no host of a server"), mend);
+    }
     if rest.contains(['?', '#']) {
         return wrong(
             format!("`{text}` has something behind the path, where names are appended"),
@@ -50,8 +54,24 @@ pub fn check(text: &str, schemes: &[&str]) -> Result<(), VerbError> {
     Ok(())
 }
 
+/// Whether there is a host, and a port that can be one if there is a colon.
+fn has_host(authority: &str) -> bool {
+    // An address of IPv6 has colons of its own, in brackets.
+    let (host, port) = match authority.rfind(']') {
+        Some(end) => authority.split_at(end + 1),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let is_closed = host.starts_with('[') == host.ends_with(']');
+    let is_port = |port: &str| {
+        let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && port.parse::<u16>().is_ok_and(|port| port != 0)
+    };
+    let port = (!port.is_empty()).then(|| port.strip_prefix(':').is_some_and(is_port));
+    !host.is_empty() && is_closed && port != Some(false)
+}
+
 fn wrong(what: impl Into<String>, mend: impl Into<String>) -> Result<(), VerbError> {
-    Err(VerbError::Address {
+    Err(VerbError::Wrong {
         what: what.into(),
         mend: mend.into(),
     })
@@ -71,6 +91,8 @@ mod tests {
             "https://example.org",
             "HTTPS://example.org/a/b/",
             "https://[::1]:8443/a%20b",
+            "https://example.org:65535/a",
+            "https://[::1]",
         ] {
             assert_eq!(check(text, SCHEMES), Ok(()), "{text}");
         }
@@ -89,6 +111,18 @@ mod tests {
             ("file://", "`file://…/directory`"),
             ("file:srv", "`file://…/directory`"),
             ("file://host/a", "`file:///`"),
+            (
+                "https://h:99999/",
+                "`h:99999` is no host of a server; name the host, and a port from 1 to 65535",
+            ),
+            ("https://h:0/", "a port from"),
+            ("https://h:", "a port from"),
+            ("https://h:8o/", "a port from"),
+            ("https://h:+80/", "a port from"),
+            ("https://h:1:2/", "a port from"),
+            ("https://:80/", "name the host"),
+            ("https://[::1]x/", "name the host"),
+            ("https://::1]/", "name the host"),
             ("https://example.org/a b", "`%20`"),
             ("https://example.org/\n", "`%20`"),
             ("https://example.org/a?b", "`?` or `#`"),

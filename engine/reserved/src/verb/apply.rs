@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::decl::{ChoiceDecl, Encoding, Field, RegionDecl};
 use crate::nearest;
 use crate::value::Value;
-use crate::verb::{Verb, address, bits, fields, print};
+use crate::verb::{Verb, address, bits, fields, paths, print};
 
 /// What a verb comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,9 +74,9 @@ pub enum VerbError {
         /// What it stands for.
         what: &'static str,
     },
-    /// A text that is no address, or one that cannot be stored.
+    /// A text that is no such address or path, or none that should be stored.
     #[error("{what}; {mend}")]
-    Address {
+    Wrong {
         /// What is wrong.
         what: String,
         /// How to mend it.
@@ -119,8 +119,11 @@ pub fn apply(decl: &RegionDecl, current: &Value, verb: &Verb) -> Result<Outcome,
         (Encoding::Bits(decl), Value::Bits(set), Verb::Del(names)) => {
             Value::Bits(bits::complete(decl, bits::without(decl, *set, names)?)?)
         }
-        (Encoding::Text { schemes, .. }, _, Verb::Set(arguments)) => {
+        (Encoding::Text { schemes, path, .. }, _, Verb::Set(arguments)) => {
             let text = one(arguments, "value")?;
+            if let Some(side) = path {
+                paths::check(text, *side)?;
+            }
             if !schemes.is_empty() {
                 address::check(text, schemes)?;
             }
@@ -160,13 +163,17 @@ pub fn apply(decl: &RegionDecl, current: &Value, verb: &Verb) -> Result<Outcome,
 }
 
 fn choose(choices: &[ChoiceDecl], name: &str) -> Result<Value, VerbError> {
-    let known = choices.iter().map(|choice| choice.name);
-    if known.clone().any(|known| known == name) {
-        return Ok(Value::Choice(name.to_owned()));
+    // What `show` prints can be given too.
+    let is_it = |choice: &&ChoiceDecl| {
+        let names = [choice.name, choice.output];
+        names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    if let Some(choice) = choices.iter().find(is_it) {
+        return Ok(Value::Choice(choice.name.to_owned()));
     }
     Err(VerbError::Unknown {
         name: name.to_owned(),
-        hint: nearest::hint(name, known),
+        hint: nearest::hint(name, choices.iter().map(|choice| choice.name)),
     })
 }
 

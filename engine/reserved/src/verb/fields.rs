@@ -5,6 +5,7 @@ use crate::nearest;
 use crate::value::{FieldValue, Record};
 use crate::verb::VerbError;
 use crate::verb::apply::count;
+use crate::verb::paths;
 
 /// The record that the arguments describe, one argument a field; the last field may take all that remain.
 pub fn record(fields: &'static [Field], arguments: &[String]) -> Result<Record, VerbError> {
@@ -32,13 +33,22 @@ fn one(field: &Field, argument: &str) -> Result<FieldValue, VerbError> {
     }
     match field.kind {
         FieldKind::Text | FieldKind::Texts => Ok(FieldValue::Text(argument.to_owned())),
-        FieldKind::Choice(names) if names.contains(&argument) => {
+        FieldKind::Path(side) => {
+            paths::check_field(argument, side)?;
             Ok(FieldValue::Text(argument.to_owned()))
         }
-        FieldKind::Choice(names) => Err(VerbError::Unknown {
-            name: argument.to_owned(),
-            hint: nearest::hint(argument, names.iter().copied()),
-        }),
+        FieldKind::Choice(names) => {
+            let known = names
+                .iter()
+                .find(|name| name.eq_ignore_ascii_case(argument));
+            match known {
+                Some(name) => Ok(FieldValue::Text((*name).to_owned())),
+                None => Err(VerbError::Unknown {
+                    name: argument.to_owned(),
+                    hint: nearest::hint(argument, names.iter().copied()),
+                }),
+            }
+        }
         FieldKind::Number => {
             argument
                 .parse()

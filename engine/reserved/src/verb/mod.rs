@@ -4,6 +4,7 @@ mod address;
 mod apply;
 mod bits;
 mod fields;
+mod paths;
 mod print;
 
 use crate::decl::{Encoding, Field, FieldKind};
@@ -160,6 +161,6 @@ fn field_usage(field: &Field) -> String {
     match field.kind {
         FieldKind::Choice(names) => format!(" <{}>", names.join("|")),
         FieldKind::Texts => format!(" [{}…]", field.name),
-        FieldKind::Text | FieldKind::Number => format!(" <{}>", field.output),
+        FieldKind::Text | FieldKind::Path(_) | FieldKind::Number => format!(" <{}>", field.output),
     }
 }

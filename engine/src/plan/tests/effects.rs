@@ -30,7 +30,7 @@ fn a_missing_source_is_skipped_or_named() {
         .to_string();
     assert_eq!(
         error,
-        "setting: the host has no `/x/socket`; create it or remove the setting"
+        "setting: the host has no `/x/socket`; create it, or do without by removing the setting"
     );
 }
 
@@ -187,6 +187,7 @@ fn a_bit_is_named_as_the_cause() {
         summary: "",
         docs: "",
         required: None,
+        hint: None,
         effects: &[bind("/x", Missing::Skip, false)],
         otherwise: &[],
     }];

@@ -27,7 +27,7 @@ pub enum Knocked {
 
 /// The number is the version of what a guest and its process in the instance say to each other.
 fn name(token: &str, id: u64) -> String {
-    format!("flatimage-{token}-{id}-guests-1")
+    format!("flatimage-{token}-{id}-guests-2")
 }
 
 impl Door {

@@ -7,9 +7,10 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use super::Visit;
 use crate::host::Stream;
-use crate::plan::Exec;
+use crate::plan::{Exec, Wanted};
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
+use crate::sandbox::hints::{Calls, Hints, Teller};
 use crate::sandbox::terminal::Inside;
 use crate::sandbox::{die_with_parent, init};
 use crate::sys::{Fork, Questions, close_copy, fork};
@@ -26,6 +27,10 @@ pub struct Home<'a> {
     pub questions: Option<Questions>,
     /// Whether the processes are the host's.
     pub shares_processes: bool,
+    /// What programs may miss.
+    pub wanted: Vec<Wanted>,
+    /// What they were denied.
+    pub calls: Calls,
 }
 
 impl Home<'_> {
@@ -47,18 +52,23 @@ impl Home<'_> {
 
     /// Gives a guest a process. Without one it sees its channel closed.
     pub fn let_in(&self, channel: Channel) {
-        if let Ok(Fork::Child) = fork() {
-            let message = match self.receive(&channel) {
-                Ok(code) => Message::Ended { code },
-                Err(Failure { code, text }) => Message::Failed { code, text },
-            };
-            // Nobody is left to tell when the guest is gone.
-            let _ = channel.send(&message);
-            std::process::exit(0)
+        let teller = Calls::teller(&self.wanted);
+        match fork() {
+            Ok(Fork::Child) => {
+                let message = match self.receive(&channel, teller) {
+                    Ok(code) => Message::Ended { code },
+                    Err(Failure { code, text }) => Message::Failed { code, text },
+                };
+                // Nobody is left to tell when the guest is gone.
+                let _ = channel.send(&message);
+                std::process::exit(0)
+            }
+            Ok(Fork::Parent(process)) => self.calls.add(process, teller),
+            Err(_) => {}
         }
     }
 
-    fn receive(&self, channel: &Channel) -> Result<u8, Failure> {
+    fn receive(&self, channel: &Channel, teller: Option<Teller>) -> Result<u8, Failure> {
         die_with_parent()?;
         // That the first process has ended must not be hidden by us.
         close_copy(self.supervisor);
@@ -81,7 +91,8 @@ impl Home<'_> {
             // What the terminal of the instance sends is for the instance's program.
             setsid().attempting(|| "begin a session".into())?;
         }
-        init::run(&exec, channel, terminal, None)
+        let hints = Hints::of_guest(&self.wanted, teller);
+        init::run(&exec, channel, terminal, (None, hints))
     }
 
     fn exec_of(&self, visit: Visit) -> Result<Exec, Failure> {

@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
-use super::{signals, supervise};
+use super::{hints, signals, supervise};
 use crate::data::instances::Living;
 
 mod door;
@@ -60,10 +60,13 @@ pub fn visit(visit: &Visit, token: &str, instance: Living) -> Result<u8, Failure
         signals,
         streams: &visit.terminal,
         lack: Cell::new(None),
+        missed: Cell::new(None),
         plan: None,
         spared: None,
     };
-    supervise::supervise(supervise::Of::Guest, &connection)
+    let ended = supervise::supervise(supervise::Of::Guest, &connection);
+    hints::say(connection.missed.take());
+    ended
 }
 
 fn ask(visit: &Visit, channel: &Channel) -> io::Result<()> {

@@ -10,9 +10,11 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{end_others, exit_code};
+use crate::plan::Exec;
 use crate::sandbox::channel::{Channel, Message};
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::guest::Home;
+use crate::sandbox::hints::Hints;
 use crate::sandbox::terminal::Inside;
 use crate::sandbox::{asked, signals};
 
@@ -29,12 +31,20 @@ pub struct First<'a> {
 }
 
 impl First<'_> {
-    /// Reaps until the program has ended, handing on signals meanwhile.
+    /// Reaps until the program has ended, handing on signals meanwhile. Tells what it may have missed.
     ///
     /// # Errors
     /// When it cannot wait, or the supervisor is gone.
-    pub fn supervise(mut self, signals: &SignalFd) -> Result<u8, Failure> {
+    pub fn supervise(
+        mut self,
+        signals: &SignalFd,
+        (hints, exec): (&Hints<'_>, &Exec),
+    ) -> Result<u8, Failure> {
         let ended = self.watch(signals);
+        let code = ended.as_ref().ok();
+        if let Some(hint) = code.and_then(|code| hints.after(*code, exec)) {
+            let _ = self.supervisor.send(&hint);
+        }
         end_others(self.home);
         ended
     }
@@ -68,8 +78,8 @@ impl First<'_> {
         }
         let ready = |place: usize| waited.get(place).is_some_and(|fd| fd.any() == Some(true));
         let (signalled, told, asked) = (ready(0), ready(1), ready(2));
-        if let (true, Some(questions)) = (asked, questions) {
-            asked::answer(questions);
+        if let (true, Some(questions), Some(home)) = (asked, questions, self.home) {
+            asked::answer(questions, (&home.wanted, &home.calls));
         }
         if told {
             self.hear()?;
@@ -136,6 +146,9 @@ impl First<'_> {
                 status => status?,
             };
             if status.pid() != Some(self.program) {
+                if let (Some(home), Some(ended)) = (self.home, status.pid()) {
+                    home.calls.forget(ended);
+                }
                 continue;
             }
             match status {

@@ -4,18 +4,17 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use flatimage_reserved::declared::FILTER;
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 
 use super::Native;
-use crate::plan::Exec;
+use crate::plan::{Exec, Wanted};
 use crate::sandbox::channel::Channel;
 use crate::sandbox::failure::{Attempt, Failure};
 use crate::sandbox::kernel::Kernel;
 use crate::sandbox::mapped::Mapped;
 use crate::sandbox::{die_with_parent, place};
-use crate::sys::{filter_calls, join_new_session_keyring};
+use crate::sys::join_new_session_keyring;
 
 impl Native {
     /// For the first process of a container that somebody else has built.
@@ -48,15 +47,14 @@ impl Native {
     ///
     /// # Errors
     /// When the kernel refuses it, or the supervisor is gone.
-    pub fn restrict_given(&mut self, rules: &[String]) -> Result<(), Failure> {
+    pub fn restrict_given(&mut self, rules: &[String], wanted: Vec<Wanted>) -> Result<(), Failure> {
         let _ = join_new_session_keyring();
         prctl::set_no_new_privs()
             .and_then(|()| prctl::set_dumpable(false))
             .attempting(|| "give up privileges".into())?;
         self.expect_supervisor()?;
-        let program = FILTER.program(|rule| rules.iter().any(|name| name == rule.name));
-        self.questions = filter_calls(&program).attempting(|| "filter system calls".into())?;
-        Ok(())
+        self.wanted = wanted;
+        self.install_filter(|rule| rules.iter().any(|name| name == rule))
     }
 
     /// As [`Kernel::execute`], with the caller's mask.

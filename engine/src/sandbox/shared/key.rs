@@ -129,13 +129,21 @@ impl Key {
             return Difference::Foreign("other ids");
         }
         let choices = [
-            ("layers", self.layers == running.layers, explicit.layers),
             (
-                "case folding",
+                "other layers",
+                self.layers == running.layers,
+                explicit.layers,
+            ),
+            (
+                "another case folding",
                 self.casefold == running.casefold,
                 explicit.casefold,
             ),
-            ("overlay", self.overlay == running.overlay, explicit.overlay),
+            (
+                "another overlay",
+                self.overlay == running.overlay,
+                explicit.overlay,
+            ),
         ];
         let differing = || choices.iter().filter(|(_, same, _)| !same);
         if let Some((what, ..)) = differing().find(|(.., explicit)| *explicit) {
@@ -189,19 +197,19 @@ mod tests {
         );
         assert_eq!(
             Key::test("a").differs_from(&Key::test("b"), asked),
-            Difference::Explicit("layers")
+            Difference::Explicit("other layers")
         );
         assert_eq!(
             Key::test("a").differs_from(&Key::test("b"), stored),
-            Difference::Stored("layers".into())
+            Difference::Stored("other layers".into())
         );
         assert_eq!(
             Key::test("a").differs_from(&folded("b"), stored),
-            Difference::Stored("layers and case folding".into())
+            Difference::Stored("other layers and another case folding".into())
         );
         assert_eq!(
             folded("a").differs_from(&Key::test("a"), asked),
-            Difference::Stored("case folding".into())
+            Difference::Stored("another case folding".into())
         );
         let folding = Explicit {
             casefold: true,
@@ -209,12 +217,12 @@ mod tests {
         };
         assert_eq!(
             Key::test("b").differs_from(&folded("a"), folding),
-            Difference::Explicit("case folding"),
+            Difference::Explicit("another case folding"),
             "what is asked for comes before what is stored"
         );
         assert_eq!(
             Key::test("b").differs_from(&Key::test("a"), folding),
-            Difference::Stored("layers".into())
+            Difference::Stored("other layers".into())
         );
         let newer = Key {
             protocol: PROTOCOL + 1,

@@ -149,13 +149,13 @@ fn compare(wanted: &Key, running: &Key, pid: u32, context: &Context<'_>) -> Resu
         Difference::None => Ok(()),
         Difference::Stored(what) => {
             (context.warn)(&format!(
-                "the running container (process {pid}) has other {what}, which this start shares; the \
-                 next one after its end has the new ones"
+                "the running container (process {pid}) has {what}, which this start shares; the \
+                 next one after its end has what is set now"
             ));
             Ok(())
         }
         Difference::Explicit(what) => Err(Failure::ours(format!(
-            "process {pid} runs a container with other {what} than this start asks for; wait for its end or \
+            "process {pid} runs a container with {what} than this start asks for; wait for its end or \
              choose another data directory with FIM_DIR_DATA"
         ))),
         Difference::Foreign(what) => Err(Failure::ours(format!(

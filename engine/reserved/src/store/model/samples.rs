@@ -46,7 +46,7 @@ fn value(encoding: &Encoding, length: usize) -> Option<Value> {
 fn record(fields: &[Field], length: usize) -> Record {
     let each = length / fields.len().max(1) + 1;
     let values = fields.iter().map(|field| match field.kind {
-        FieldKind::Text => FieldValue::Text(text(each)),
+        FieldKind::Text | FieldKind::Path(_) => FieldValue::Text(text(each)),
         FieldKind::Choice(names) => FieldValue::Text(names[length % names.len()].to_owned()),
         FieldKind::Number => FieldValue::Number(length as u64),
         FieldKind::Texts => FieldValue::Texts(vec![text(each), String::new()]),
