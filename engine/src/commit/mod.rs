@@ -10,8 +10,8 @@ use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use flatimage_layer::{PackError, PackOptions, Progress, pack};
-use nix::unistd::fchdir;
+use flatimage_layer::{Owners, PackError, PackOptions, Progress, pack};
+use nix::unistd::{fchdir, geteuid};
 
 use crate::plan::IdMap;
 use crate::sandbox::plain;
@@ -60,8 +60,17 @@ pub fn pack_changes(
 /// Packs the working directory.
 fn pack_here(layer: &File, level: u8, progress: &mut dyn FnMut(Progress)) -> Result<(), String> {
     let mut out = BufWriter::new(layer);
+    let owners = match geteuid().is_root() {
+        true => Owners::AsFound,
+        // It is done by the caller, who has all of them.
+        false => Owners::Mapped {
+            uids: Vec::new(),
+            gids: Vec::new(),
+        },
+    };
     let options = PackOptions {
         level,
+        owners,
         ..PackOptions::default()
     };
     pack(Path::new("."), &mut out, &options, progress).map_err(|error| match error {

@@ -34,7 +34,9 @@ mod kernel;
 mod ladder;
 pub(crate) mod lent;
 mod mapped;
+mod mounter;
 mod native;
+mod outside;
 pub(crate) mod peer;
 mod place;
 mod refusal;
@@ -56,6 +58,7 @@ pub use guest::{Visit, visit};
 use instance::{Entering, Given};
 pub use kernel::{Kernel, RootKernel, build, run};
 pub use ladder::examine;
+pub use outside::mend;
 pub use shared::Explicit;
 use shared::Obtained;
 
@@ -132,8 +135,8 @@ fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result
             Some(descendants::children())
         }
     };
-    let Entering { pid, channel } = match (plan.copy(), obtained.entering.take()) {
-        (Some(copy), _) => boxed::enter(plan, copy, context)?,
+    let Entering { pid, channel } = match (plan.boxed(), obtained.entering.take()) {
+        (Some(around), _) => boxed::enter(plan, around, context)?,
         (None, Some(entering)) => entering,
         (None, None) => {
             let given = Given {

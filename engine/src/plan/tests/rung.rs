@@ -75,7 +75,7 @@ fn without_processes_of_its_own_the_plan_shows_those_that_are_there() {
 fn a_copy_is_the_root_of_what_bwrap_is_told_and_every_difference_is_on_the_label() {
     let (program, copy) = (Path::new("/usr/bin/bwrap"), Path::new("/copy"));
     let plan = planned(false).copied(program, copy, "refused");
-    assert_eq!(plan.copy(), Some((program, copy)));
+    assert_eq!(plan.boxed(), Some((program, copy)));
     assert_eq!((plan.way(), plan.stack()), (None, None));
     assert_eq!(
         plan.rung.lacks,
