@@ -15,8 +15,8 @@ use support::refusing::ordinary;
 use support::running::Running;
 use support::{Place, Ran};
 
-/// The program waits for a line and does what that says.
-const OBEY: &str = "echo ready; read -r line; eval \"$line\"";
+/// The program does what each line says.
+const OBEY: &str = "echo ready; while read -r line; do eval \"$line\"; done";
 
 /// What a command says; of the runtime there is a warning for each thing that is missing.
 fn ran(host: &Mounting<'_>, arguments: &[&str]) -> Ran {
