@@ -40,9 +40,20 @@ fn said(host: &Mounting<'_>, script: &str) -> String {
     ran.out
 }
 
+/// A command that is refused nothing.
+fn unrefused(host: &Mounting<'_>, code: i32, arguments: &[&str]) -> Ran {
+    let ran = Ran::of(host.unrefused(arguments));
+    assert_eq!(
+        (ran.code, ran.err.lines().count()),
+        (code, code.min(1) as usize),
+        "{ran:?}"
+    );
+    ran
+}
+
 /// The supervisor of the only instance that runs.
-fn supervisor(place: &Place) -> Pid {
-    let list = place.succeed(&["fim-instance", "list"]);
+fn supervisor(host: &Mounting<'_>) -> Pid {
+    let list = unrefused(host, 0, &["fim-instance", "list"]).out;
     Pid::from_raw(list.trim().split(':').nth(1).unwrap().parse().unwrap())
 }
 
@@ -236,20 +247,14 @@ fn further_starts_share_the_root_and_others_are_told() {
     let mut second = start();
     second.say("echo of the second > /new; cat /first");
     assert_eq!(second.line(), "1\n");
-    let line = place.fail(125, &["fim-exec", "true"]);
+    let line = unrefused(&host, 125, &["fim-exec", "true"]).err;
     assert!(
         line.contains("around an overlay outside of it, as FIM_SANDBOX=best-effort allows"),
         "{line}"
     );
-    let list = place.succeed(&["fim-instance", "list"]);
+    let list = unrefused(&host, 0, &["fim-instance", "list"]).out;
     assert_eq!(list.lines().count(), 2, "{list}");
-    assert_eq!(
-        place
-            .fail(125, &["fim-layer", "commit", "binary"])
-            .lines()
-            .count(),
-        1
-    );
+    unrefused(&host, 125, &["fim-layer", "commit", "binary"]);
     // The root outlives the start that mounted it.
     let mut third = start();
     first.say("cat /new");
@@ -257,10 +262,10 @@ fn further_starts_share_the_root_and_others_are_told() {
     assert_eq!(first.end().code, 0);
     third.say("cat /new");
     assert_eq!(third.line(), "of the second\n");
-    let id = place.succeed(&["fim-instance", "list"]);
+    let id = unrefused(&host, 0, &["fim-instance", "list"]).out;
     let id = id.split(':').next().unwrap().to_owned();
     assert_eq!(
-        place.succeed(&["fim-instance", "exec", &id, "cat", "/new"]),
+        unrefused(&host, 0, &["fim-instance", "exec", &id, "cat", "/new"]).out,
         "of the second\n"
     );
     assert_eq!((second.end().code, third.end().code), (0, 0));
@@ -279,7 +284,7 @@ fn nothing_is_left_of_a_start_that_is_killed() {
         let script = "echo ready; sleep 1000 & sleep 1000";
         let running = Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
         assert_eq!(host.mounts().len(), 1);
-        kill(supervisor(&place), Signal::SIGKILL).unwrap();
+        kill(supervisor(&host), Signal::SIGKILL).unwrap();
         running.end();
         host.assert_gone();
         assert!(!place.data().join("mounts").exists());
@@ -317,13 +322,11 @@ fn what_is_left_when_all_are_killed_is_mended_by_whoever_comes_next() {
     let kill_all = || {
         let script = "echo x >> /new; echo ready; sleep 1000";
         let running = Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
-        // Stopped first: nobody may see the end of another.
-        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-            for pid in place.processes() {
-                if pid != running.pid() {
-                    // It may have ended with another.
-                    let _ = kill(Pid::from_raw(pid), signal);
-                }
+        // First who would clean up.
+        for pid in place.servers().into_iter().chain(place.processes()) {
+            if pid != running.pid() {
+                // It may have ended with another.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
         drop(running);
@@ -346,5 +349,111 @@ fn what_is_left_when_all_are_killed_is_mended_by_whoever_comes_next() {
     assert!(!place.data().exists());
     host.assert_gone();
     drop(host);
+    place.assert_clean();
+}
+
+#[test]
+fn a_start_that_is_killed_while_it_begins_leaves_nothing_either() {
+    let place = Place::with_layer(ordinary());
+    let host = Mounting::new(&place);
+    said(&host, "echo x > /new");
+    let mut mounted = 0;
+    for step in 0..30 {
+        let running = Running::spawned(host.image(&["fim-exec", "sleep", "1000"]));
+        std::thread::sleep(Duration::from_millis(5 * step));
+        let patience = Instant::now() + Duration::from_secs(20);
+        let program = loop {
+            match host.program() {
+                Some(program) => break program,
+                None => assert!(Instant::now() < patience),
+            }
+        };
+        mounted += host.mounts().len();
+        kill(program, Signal::SIGKILL).unwrap();
+        running.end();
+        host.assert_gone();
+        assert!(!place.data().join("mounts").exists(), "after {step}");
+    }
+    assert!(mounted > 0);
+    assert_eq!(said(&host, "cat /new"), "x\n");
+    drop(host);
+    place.assert_clean();
+}
+
+#[test]
+fn who_is_told_to_end_with_everybody_ends_after_the_container() {
+    let place = Place::with_layer(ordinary());
+    let host = Mounting::new(&place);
+    let script =
+        "trap 'sleep 0.2; cat /first; exit 4' TERM; echo ready; while :; do sleep 0.01; done";
+    let mut running = Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
+    for pid in place.servers() {
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    }
+    kill(supervisor(&host), Signal::SIGTERM).unwrap();
+    assert_eq!(running.line(), "1\n");
+    assert_eq!(running.end().code, 4);
+    host.assert_gone();
+    drop(host);
+    place.assert_clean();
+}
+
+#[test]
+fn what_others_have_of_the_root_keeps_nobody_from_the_changes() {
+    let place = Place::with_layer(ordinary());
+    let host = Mounting::new(&place);
+    let script = "echo ready; read -r line; echo x > /new";
+    let start = || Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
+    let running = start();
+    let other = host.copy_of_mounts();
+    assert_eq!(other.mounts().len(), 1);
+    assert_eq!(running.end().code, 0);
+    assert_eq!(unrefused(&host, 0, &["fim-exec", "cat", "/new"]).out, "x\n");
+    assert_eq!((host.mounts(), other.mounts()), (Vec::new(), Vec::new()));
+    drop(other);
+
+    // Whoever works in there does not notice that it is unmounted: the next start waits until what serves it has been ended.
+    let running = start();
+    let root = place.data().join("mounts/root");
+    let script = format!("cd {} && echo ready && cat", root.display());
+    let looking = Running::ready(host.of_user(&["sh", "-c", &script]));
+    assert_eq!(running.end().code, 0);
+    assert_eq!(unrefused(&host, 0, &["fim-exec", "cat", "/new"]).out, "x\n");
+    assert_eq!(looking.end().code, 0);
+    host.assert_gone();
+    drop(host);
+    place.assert_clean();
+}
+
+#[test]
+fn settings_do_what_they_do_elsewhere() {
+    let place = Place::with_layer(ordinary());
+    for name in ["read", "written"] {
+        std::fs::create_dir(place.path().join(name)).unwrap();
+        place.give(&place.path().join(name));
+    }
+    let at = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+    place.succeed(&["fim-bind", "add", "ro", &at("read"), "/deep/er/read"]);
+    place.succeed(&["fim-bind", "add", "rw", &at("written"), "/written"]);
+    place.succeed(&["fim-bind", "add", "rw", &at(""), "/place"]);
+    place.succeed(&["fim-env", "set", "GREETING=hello", "UID=5000", "USER=bo"]);
+    let host = Mounting::new(&place);
+    let script = "id -u; whoami; echo $GREETING; touch /deep/er/read/x 2>/dev/null || echo read-only; touch /written/x; \
+                  echo x 2>/dev/null >> /place/app.flatimage || echo own; mkdir /place/.app.flatimage.data/x 2>/dev/null || echo own; \
+                  mv /place/.app.flatimage.data /place/moved 2>/dev/null || echo held; stat -c %u /first; echo x > /new";
+    assert_eq!(
+        said(&host, script),
+        "5000\nbo\nhello\nread-only\nown\nown\nheld\n5000\n"
+    );
+    assert!(place.path().join("written/x").exists());
+    host.assert_gone();
+    // The places to mount on are no changes.
+    let changed = std::fs::read_dir(place.data().join("root")).unwrap();
+    let changed: Vec<_> = changed.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(changed, ["new"]);
+    drop(host);
+    for name in ["read", "written"] {
+        std::fs::remove_dir_all(place.path().join(name)).unwrap();
+    }
     place.assert_clean();
 }

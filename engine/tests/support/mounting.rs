@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
-use nix::unistd::{User, getgid, getuid};
+use nix::unistd::{Pid, User, getgid, getuid};
 
 use super::compiled::compiled;
 use super::refusing::ALL_BUT_BWRAP_ITSELF;
@@ -25,6 +25,48 @@ pub struct Mounting<'a> {
     place: &'a Place,
     program: PathBuf,
     holder: Child,
+    _stdin: ChildStdin,
+}
+
+/// A process with a copy of the mounts.
+pub struct Copy<'a> {
+    place: &'a Place,
+    holder: Child,
+    _stdin: ChildStdin,
+}
+
+impl Copy<'_> {
+    /// What is mounted there and is of the place.
+    pub fn mounts(&self) -> Vec<String> {
+        mounts(self.holder.id(), self.place)
+    }
+}
+
+impl Drop for Copy<'_> {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Starts what says `ready` and then stays.
+fn held(mut command: Command) -> (Child, ChildStdin) {
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut holder = spawned.unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "ready\n");
+    let stdin = holder.stdin.take().unwrap();
+    (holder, stdin)
+}
+
+fn mounts(holder: u32, place: &Place) -> Vec<String> {
+    let place = place.path().to_string_lossy().into_owned();
+    let mounts = fs::read_to_string(format!("/proc/{holder}/mountinfo")).unwrap();
+    let lines = mounts.lines().filter(|line| line.contains(&place));
+    lines.map(str::to_owned).collect()
 }
 
 impl<'a> Mounting<'a> {
@@ -36,17 +78,11 @@ impl<'a> Mounting<'a> {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .args(namespace())
             .args(["-m", "sh", "-c"])
-            .arg(format!("set -e; {}; echo ready; exec cat", prepare()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut holder = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "ready\n");
+            .arg(format!("set -e; {}; echo ready; exec cat", prepare()));
+        let (holder, stdin) = held(command);
         Mounting {
             place,
+            _stdin: stdin,
             program: compiled(place, "refuse/refuse.c", &[]),
             holder,
         }
@@ -77,12 +113,34 @@ impl<'a> Mounting<'a> {
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{script}: {ran:?}");
     }
 
-    /// The image with arguments, started by the user of the place.
-    pub fn image(&self, arguments: &[&str]) -> Command {
-        let id = match self.place.who {
+    /// The user of the place.
+    fn id(&self) -> u32 {
+        match self.place.who {
             Who::Ordinary => ORDINARY,
             Who::Caller => getuid().as_raw(),
-        };
+        }
+    }
+
+    /// A command of the user of the place.
+    pub fn of_user(&self, command: &[&str]) -> Command {
+        let id = self.id();
+        let mut by_root = self.by_root();
+        by_root.args(["setpriv", "--clear-groups"]);
+        by_root.args([format!("--reuid={id}"), format!("--regid={id}")]);
+        by_root.args(command);
+        by_root
+    }
+
+    /// The image with arguments, started by the user of the place and refused nothing.
+    pub fn unrefused(&self, arguments: &[&str]) -> Command {
+        let mut command = self.of_user(&[]);
+        command.arg(&self.place.image).args(arguments);
+        command
+    }
+
+    /// The image with arguments, started by the user of the place.
+    pub fn image(&self, arguments: &[&str]) -> Command {
+        let id = self.id();
         let mut command = self.by_root();
         command
             .env("FIM_SANDBOX", "best-effort")
@@ -95,10 +153,37 @@ impl<'a> Mounting<'a> {
 
     /// What is mounted there and is of the place.
     pub fn mounts(&self) -> Vec<String> {
-        let place = self.place.path().to_string_lossy().into_owned();
-        let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", self.holder.id())).unwrap();
-        let lines = mounts.lines().filter(|line| line.contains(&place));
-        lines.map(str::to_owned).collect()
+        mounts(self.holder.id(), self.place)
+    }
+
+    /// The image that was started last, if it was by now.
+    pub fn program(&self) -> Option<Pid> {
+        let is_tracer = |pid: &str| {
+            let exe = fs::read_link(format!("/proc/{pid}/exe"));
+            exe.is_ok_and(|exe| exe == self.program)
+        };
+        let is_started = |pid: &i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            let parent = after_name.split_whitespace().nth(1).unwrap_or_default();
+            is_tracer(parent) && !is_tracer(&pid.to_string())
+        };
+        let mut processes = self.place.processes().into_iter();
+        processes.find(is_started).map(Pid::from_raw)
+    }
+
+    /// Somebody who has a copy of all mounts, from which nothing is taken away with them.
+    pub fn copy_of_mounts(&self) -> Copy<'a> {
+        let mut command = self.by_root();
+        command
+            .args(["unshare", "-m", "--propagation", "private"])
+            .args(["sh", "-c", "cd /; echo ready; exec env -i cat"]);
+        let (holder, stdin) = held(command);
+        Copy {
+            place: self.place,
+            holder,
+            _stdin: stdin,
+        }
     }
 
     /// Demands that no process and no mount is left.

@@ -1,6 +1,6 @@
 //! The process that mounts a root outside of namespaces, and unmounts it when nobody uses it any more.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -30,9 +30,9 @@ const PROGRAM: &str = "fuse-overlayfs";
 /// What ends other processes of a session. Those of a root end when nobody uses it.
 const SENT_TO_ALL: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
-/// Milliseconds for the servers to end by themselves once nobody uses what they serve. They do so at once, unless some other mount
-/// namespace has a copy of the mount, such as that of a container that was given the whole home directory meanwhile.
-const PATIENCE: u16 = 20_000;
+/// Milliseconds for the servers to end by themselves once no container uses what they serve. They do so at once, unless a program of
+/// the host has a file of the root open, or works in one of its directories.
+const PATIENCE: u16 = 10_000;
 
 /// What is mounted by whom.
 pub struct Outside<'a> {
@@ -211,6 +211,9 @@ impl<'a> Mounted<'a> {
     fn end(&mut self) {
         for place in std::mem::take(&mut self.places) {
             mounter::unmount(self.outside.mounter, &place);
+            // With a directory go the mounts on it that other mount namespaces have (`detach_mounts` in fs/namespace.c). What
+            // stays is found below.
+            let _ = fs::remove_dir(place);
         }
         for (server, process) in std::mem::take(&mut self.servers) {
             if !wait(process.as_fd(), PollTimeout::from(PATIENCE)) {
