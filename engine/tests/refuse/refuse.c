@@ -84,10 +84,29 @@ static int is(pid_t pid, const char *path) {
   return readlink(link, exe, sizeof exe - 1) > 0 && !strcmp(exe, path);
 }
 
+// Whether the parent was killed, before it was seen to have made the process.
+static int is_orphan(pid_t pid) {
+  char path[64];
+  int parent = 0;
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  FILE *stat = fopen(path, "r");
+  if (!stat)
+    return 1;
+  int found = fscanf(stat, "%*d (%*[^)]) %*c %d", &parent);
+  fclose(stat);
+  return found != 1 || state[parent] != KNOWN;
+}
+
+static void go_on(pid_t pid) {
+  state[pid] = KNOWN;
+  ptrace(PTRACE_CONT, pid, 0, 0);
+}
+
 // Tells the exit code when the program ends, and goes on until everything has that it has started: a process that stops for a tracer
 // who is gone stays so.
 static void trace(pid_t program, const char *but, int inherited, int mounts, int told) {
-  int status;
+  int status, waiting = 0;
+  pid_t stopped[64];
   for (;;) {
     pid_t pid = waitpid(-1, &status, __WALL);
     if (pid < 0)
@@ -95,6 +114,9 @@ static void trace(pid_t program, const char *but, int inherited, int mounts, int
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
       allowed[pid] = 0;
       state[pid] = UNKNOWN;
+      for (int i = 0; i < waiting; i++)
+        if (state[stopped[i]] == STOPPED && is_orphan(stopped[i]))
+          go_on(stopped[i]);
       if (pid == program) {
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         prctl(PR_SET_PDEATHSIG, 0);
@@ -109,7 +131,18 @@ static void trace(pid_t program, const char *but, int inherited, int mounts, int
     int signal = WSTOPSIG(status), event = status >> 16;
     unsigned long born = 0;
     if (event == 0 && signal == SIGSTOP && state[pid] == UNKNOWN) {
+      if (is_orphan(pid)) {
+        go_on(pid);
+        continue;
+      }
       state[pid] = STOPPED;
+      int free = 0;
+      while (free < waiting && state[stopped[free]] == STOPPED && stopped[free] != pid)
+        free++;
+      if (free == sizeof stopped / sizeof *stopped)
+        die("too many processes");
+      stopped[free] = pid;
+      waiting += free == waiting;
       continue;
     }
     switch (event) {
