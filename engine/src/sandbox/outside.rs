@@ -100,28 +100,21 @@ pub fn build(plan: &Plan, below: &Plan, context: &Context<'_>) -> Result<SharedR
         .ok_or_else(|| Failure::ours("there is no directory to keep fuse-overlayfs in"))?;
     let outside = guard::Outside {
         layers: plan,
+        skeleton: below,
         context,
         mounter,
         servers: &servers,
         data: &data.path,
     };
-    let built = prepare(below, &data.path)
-        .attempting(|| format!("make the places to mount on in {}", data.path.display()))
-        .and_then(|()| hand_over(&outside, data));
-    match built {
-        Ok(root) if boxed::can(program, &root_of(&data.path)) => Ok(root),
-        Ok(root) => {
-            give_up(root);
-            Err(Failure::ours(format!(
-                "{} cannot use a root that is mounted outside",
-                program.display()
-            )))
-        }
-        Err(failure) => {
-            mend(&data.path);
-            Err(failure)
-        }
+    let root = hand_over(&outside, data)?;
+    if boxed::can(program, &root_of(&data.path)) {
+        return Ok(root);
     }
+    give_up(root);
+    Err(Failure::ours(format!(
+        "{} cannot use a root that is mounted outside",
+        program.display()
+    )))
 }
 
 /// Waits for the end of a root that nobody else has.

@@ -38,6 +38,8 @@ const PATIENCE: u16 = 10_000;
 pub struct Outside<'a> {
     /// The plan that has the layers.
     pub layers: &'a Plan,
+    /// The plan that has the skeleton.
+    pub skeleton: &'a Plan,
     /// What the start has beside it.
     pub context: &'a Context<'a>,
     /// The program that mounts.
@@ -71,10 +73,8 @@ pub fn run(
         let _ = supervisor.send(&message);
         drop(supervisor);
         fall_silent();
-        if !mounted.servers.is_empty() {
-            wait(watched.as_fd(), PollTimeout::NONE);
-            mounted.end();
-        }
+        wait(watched.as_fd(), PollTimeout::NONE);
+        mounted.end();
     });
     std::process::exit(done.is_err().into())
 }
@@ -111,6 +111,9 @@ impl<'a> Mounted<'a> {
     }
 
     fn build(&mut self) -> Result<Message, Failure> {
+        let (skeleton, data) = (self.outside.skeleton, self.outside.data);
+        super::prepare(skeleton, data)
+            .attempting(|| format!("make the places to mount on in {}", data.display()))?;
         if self.outside.layers.way().is_some() {
             self.serve_layers()?;
             trace(|| "layers mounted outside".into());
