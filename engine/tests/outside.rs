@@ -204,6 +204,21 @@ fn a_mount_that_fails_leaves_the_copy() {
 }
 
 #[test]
+fn a_bwrap_that_is_set_user_id_can_use_the_root() {
+    let place = Place::with_layer(ordinary());
+    let host = Mounting::new(&place);
+    host.run_by_root(
+        "mount -t tmpfs none /mnt; cp /usr/bin/bwrap /mnt/x; chmod 4755 /mnt/x; \
+         mount --bind /mnt/x /usr/bin/bwrap; umount -l /mnt",
+    );
+    assert_eq!(said(&host, "cat /first; echo x > /new"), "1\n");
+    host.assert_gone();
+    assert_eq!(place.shell("cat /new"), "x\n");
+    drop(host);
+    place.assert_clean();
+}
+
+#[test]
 fn programs_end_as_elsewhere() {
     let place = Place::with_layer(ordinary());
     let host = Mounting::new(&place);
