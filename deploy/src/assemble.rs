@@ -1,7 +1,9 @@
 //! The assemble stage: joins runtime, tools, reserved space and layers to an image.
 //!
 //! ```text
-//! runtime                    with its marker and `e_ident` filled in
+//! launcher                   with its `e_ident` filled in
+//! zeros, marker, zeros       to 64 KiB
+//! runtime                    one block of LZ4
 //! tools                      one after the other, compressed
 //! description                table and metadata of the tools
 //! zeros                      to the next multiple of 4096
@@ -17,7 +19,7 @@ use std::io::{self, Read, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest;
-use crate::marker::{IDENT, IDENT_OFFSET, Marker, MarkerError, Origin};
+use crate::marker::{Marker, MarkerError, Origin, RUNTIME_OFFSET};
 
 /// What the offset of the reserved space is a multiple of, so that its slots share no page with anything else.
 pub const ALIGNMENT: u64 = 4096;
@@ -25,11 +27,36 @@ pub const ALIGNMENT: u64 = 4096;
 /// Bytes before each layer: its size.
 pub const LAYER_HEADER: u64 = 8;
 
+/// The two programs of an image.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// What the image begins with, as it was compiled.
+    pub launcher: Vec<u8>,
+    /// Bytes of the other one, which works.
+    pub runtime_size: u64,
+    /// The sum of that one.
+    pub runtime_sum: digest::Sum,
+    /// The same, compressed.
+    pub packed: Vec<u8>,
+}
+
+impl Programs {
+    /// Of both as they were compiled. LZ4, because a start that can keep no copy unpacks it each time.
+    pub fn new(launcher: Vec<u8>, runtime: &[u8]) -> Programs {
+        Programs {
+            launcher,
+            runtime_size: runtime.len() as u64,
+            runtime_sum: digest::of(runtime),
+            packed: lz4_flex::block::compress(runtime),
+        }
+    }
+}
+
 /// The parts that are held in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
-    /// The runtime as it was compiled.
-    pub runtime: &'a [u8],
+    /// The programs.
+    pub programs: &'a Programs,
     /// The compressed tools.
     pub tools: &'a [u8],
     /// What is said about the tools; see [`crate::tools::manifest::description`].
@@ -62,12 +89,9 @@ pub struct Layout {
 /// Why parts do not make an image.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
-    /// The runtime takes no marker.
+    /// There is no marker that says so.
     #[error(transparent)]
     Marker(#[from] MarkerError),
-    /// The runtime is too short to be a program.
-    #[error("the runtime is {0} bytes long and no program")]
-    Runtime(usize),
     /// A layer could not be read, or is shorter or longer than was said.
     #[error("cannot read layer {index}")]
     Layer {
@@ -88,13 +112,14 @@ pub fn layers_length(sizes: &[u64]) -> u64 {
 
 /// Says where the parts and layers of the given sizes go.
 pub fn plan(parts: &Parts, sizes: &[u64]) -> Layout {
-    let elf_size = parts.runtime.len() as u64;
-    let tools_end = elf_size + parts.tools.len() as u64;
+    let programs_end = (RUNTIME_OFFSET + parts.programs.packed.len()) as u64;
+    let tools_end = programs_end + parts.tools.len() as u64;
     let description_size = parts.description.len() as u64;
     let mut marker = Marker {
         reserved_offset: (tools_end + description_size).next_multiple_of(ALIGNMENT),
-        tools_offset: elf_size,
-        elf_size,
+        tools_offset: programs_end,
+        runtime_size: parts.programs.runtime_size,
+        runtime_sum: digest::of(&parts.programs.packed),
         description_offset: tools_end,
         description_size,
         description_sum: digest::of(parts.description),
@@ -122,21 +147,17 @@ pub fn plan(parts: &Parts, sizes: &[u64]) -> Layout {
 /// a setting fail on a full disk.
 ///
 /// # Errors
-/// When the runtime takes no marker, a layer is not as long as it said, or a reader or the writer fails. What was written by
+/// When the launcher does not fit, a layer is not as long as it said, or a reader or the writer fails. What was written by
 /// then is no image.
 pub fn assemble<R: Read>(
     parts: &Parts,
     layers: Vec<Layer<R>>,
     out: &mut impl Write,
 ) -> Result<Layout, AssembleError> {
-    if parts.runtime.len() < IDENT_OFFSET + IDENT.len() {
-        return Err(AssembleError::Runtime(parts.runtime.len()));
-    }
     let sizes: Vec<u64> = layers.iter().map(|layer| layer.size).collect();
     let layout = plan(parts, &sizes);
-    let mut runtime = parts.runtime.to_vec();
-    layout.marker.patch(&mut runtime)?;
-    out.write_all(&runtime)?;
+    out.write_all(&layout.marker.head(&parts.programs.launcher)?)?;
+    out.write_all(&parts.programs.packed)?;
     out.write_all(parts.tools)?;
     out.write_all(parts.description)?;
     let end = layout.marker.description_offset + layout.marker.description_size;
@@ -184,7 +205,7 @@ fn length_error(what: &str, said: u64) -> io::Error {
 /// Whatever differs in the private copy of two images, this differs too: the marker has the sum of what is told of the tools.
 fn build_id(parts: &Parts, marker: &Marker) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(parts.runtime);
+    hash.update(parts.programs.runtime_sum);
     hash.update(parts.tools);
     hash.update(marker.encode());
     hash.finalize().into()
@@ -194,14 +215,14 @@ fn build_id(parts: &Parts, marker: &Marker) -> [u8; 32] {
 mod tests {
     use super::*;
     use crate::marker::tests::origin;
-    use crate::marker::{SIZE, locate};
+    use crate::marker::{OFFSET, SIZE, tests::launcher};
 
     const DESCRIPTION: &[u8] = b"described";
 
-    fn runtime(length: usize) -> Vec<u8> {
-        let mut bytes = crate::marker::tests::runtime(1);
-        bytes.resize(bytes.len().max(length), 0x90);
-        bytes
+    /// Both, of which the runtime is made up of this many other bytes.
+    fn programs(length: usize) -> Programs {
+        let runtime: Vec<u8> = (0..length).map(|at| ((at * at) >> 3) as u8).collect();
+        Programs::new(launcher(), &runtime)
     }
 
     fn image(parts: &Parts, layers: &[&[u8]]) -> (Layout, Vec<u8>) {
@@ -219,13 +240,15 @@ mod tests {
 
     #[test]
     fn every_part_is_where_the_layout_says() {
-        let runtime = runtime(5000);
+        let programs = programs(5000);
+        let end = RUNTIME_OFFSET + programs.packed.len();
         let reserved = [0x5a; 8192];
         // Tools that end just before, at and just behind a page.
-        for tools_length in [3182, 3183, 3184, 0] {
+        let to_page = end.next_multiple_of(4096) - end;
+        for tools_length in [to_page - 10, to_page - 9, to_page - 8, 0] {
             let tools = vec![0x77; tools_length];
             let parts = Parts {
-                runtime: &runtime,
+                programs: &programs,
                 tools: &tools,
                 description: DESCRIPTION,
                 origin: &origin(),
@@ -236,12 +259,19 @@ mod tests {
             let at = |start: u64, length: usize| &bytes[start as usize..start as usize + length];
             assert_eq!(bytes.len() as u64, layout.end);
             assert_eq!(marker.reserved_offset % ALIGNMENT, 0);
-            let tools_end = 5000 + tools_length as u64;
+            let tools_end = (end + tools_length) as u64;
             assert_eq!(marker.description_offset, tools_end);
             assert_eq!(at(tools_end, 9), DESCRIPTION);
             assert_eq!(marker.description_sum, digest::of(DESCRIPTION));
             assert!(marker.reserved_offset - (tools_end + 9) < ALIGNMENT);
-            assert_eq!((marker.elf_size, marker.tools_offset), (5000, 5000));
+            assert_eq!(
+                (marker.runtime_size, marker.tools_offset),
+                (5000, end as u64)
+            );
+            let packed = at(RUNTIME_OFFSET as u64, programs.packed.len());
+            assert_eq!(marker.runtime_sum, digest::of(packed));
+            let unpacked = lz4_flex::block::decompress(packed, 5000).unwrap();
+            assert_eq!(programs.runtime_sum, digest::of(&unpacked));
             assert_eq!(at(marker.tools_offset, tools_length), tools);
             assert_eq!(at(marker.reserved_offset, 8192), reserved);
             let sizes: Vec<u64> = layout.layers.iter().map(|(_, size)| *size).collect();
@@ -257,35 +287,31 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_is_told_and_otherwise_kept() {
-        let runtime = runtime(0);
+    fn an_image_begins_with_the_launcher_and_the_marker() {
+        let programs = programs(100);
         let parts = Parts {
-            runtime: &runtime,
+            programs: &programs,
             tools: b"tools",
             description: DESCRIPTION,
             origin: &origin(),
             reserved: &[0; 4096],
         };
         let (layout, bytes) = image(&parts, &[]);
-        let at = locate(&runtime).unwrap();
-        assert_eq!(bytes[at..at + SIZE], layout.marker.encode());
+        assert_eq!(bytes[OFFSET..OFFSET + SIZE], layout.marker.encode());
         assert_eq!(bytes[8..11], *b"FI\x01");
-        assert_eq!(bytes[11..at], runtime[11..at]);
         assert!(crate::elf::Elf::parse(&bytes).unwrap().is_static());
     }
 
     #[test]
     fn images_that_differ_in_anything_of_the_private_copy_have_other_build_ids() {
-        let runtime = runtime(0);
+        let (programs, grown) = (programs(100), programs(101));
         let other = Origin {
             distribution: "other".to_owned(),
             ..origin()
         };
-        let mut grown = runtime.clone();
-        grown.push(0);
-        let id = |runtime: &[u8], tools: &[u8], description: &[u8], origin: &Origin| {
+        let id = |programs: &Programs, tools: &[u8], description: &[u8], origin: &Origin| {
             let parts = Parts {
-                runtime,
+                programs,
                 tools,
                 description,
                 origin,
@@ -294,22 +320,22 @@ mod tests {
             plan(&parts, &[]).marker.build_id
         };
         let ids = [
-            id(&runtime, b"tools", b"one", &origin()),
-            id(&runtime, b"tools", b"two", &origin()),
-            id(&runtime, b"toolz", b"one", &origin()),
-            id(&runtime, b"tools", b"one", &other),
+            id(&programs, b"tools", b"one", &origin()),
+            id(&programs, b"tools", b"two", &origin()),
+            id(&programs, b"toolz", b"one", &origin()),
+            id(&programs, b"tools", b"one", &other),
             id(&grown, b"tools", b"one", &origin()),
         ];
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
-        assert_eq!(ids[0], id(&runtime, b"tools", b"one", &origin()));
+        assert_eq!(ids[0], id(&programs, b"tools", b"one", &origin()));
     }
 
     #[test]
     fn a_layer_that_is_not_as_long_as_it_said_is_refused() {
-        let runtime = runtime(0);
+        let programs = programs(100);
         let parts = Parts {
-            runtime: &runtime,
+            programs: &programs,
             tools: b"",
             description: DESCRIPTION,
             origin: &origin(),
@@ -330,9 +356,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_not_blamed_on_the_layer() {
-        let runtime = runtime(0);
+        let programs = programs(100);
         let parts = Parts {
-            runtime: &runtime,
+            programs: &programs,
             tools: b"",
             description: DESCRIPTION,
             origin: &origin(),
@@ -348,9 +374,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_runtime_is_refused() {
+    fn what_is_no_launcher_is_refused() {
         let parts = Parts {
-            runtime: b"",
+            programs: &Programs::new(Vec::new(), b"runtime"),
             tools: b"",
             description: DESCRIPTION,
             origin: &origin(),
@@ -358,6 +384,7 @@ mod tests {
         };
         let none: Vec<Layer<&[u8]>> = Vec::new();
         let error = assemble(&parts, none, &mut Vec::new()).unwrap_err();
-        assert!(matches!(error, AssembleError::Runtime(0)), "{error}");
+        let expected = MarkerError::Launcher(0);
+        assert!(matches!(error, AssembleError::Marker(found) if found == expected));
     }
 }

@@ -1,4 +1,5 @@
-//! The compile stage: makes the runtime, the program at the start of every image, and what the runtime runs on the host.
+//! The compile stage: makes the launcher, the program at the start of every image, the runtime, which works, and what that runs
+//! on the host.
 //!
 //! Cargo decides what must be compiled again. One program is made for all images: what differs between them is put beside it when an image is assembled
 //! ([`crate::marker`]), so that the same sources give the same program.
@@ -11,6 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use serde::Deserialize;
 
+use crate::assemble::Programs;
 use crate::elf::{Elf, ElfError};
 use crate::file::{self, FileError};
 
@@ -19,27 +21,39 @@ use crate::file::{self, FileError};
 struct Package {
     name: &'static str,
     program: &'static str,
-    /// The profile of the workspace that it is compiled with.
+    /// The profile that it is compiled with.
     profile: &'static str,
+    /// Where its manifest is, below the workspace's directory, if it is in no workspace.
+    apart: Option<&'static str>,
 }
+
+/// It is a program without a C library, which nothing relocates.
+const LAUNCHER: Package = Package {
+    name: "flatimage-launcher",
+    program: "fim-launcher",
+    profile: "release",
+    apart: Some("engine/launcher/Cargo.toml"),
+};
 
 const RUNTIME: Package = Package {
     name: "flatimage",
     program: "flatimage",
     profile: "runtime",
+    apart: None,
 };
 const FETCHER: Package = Package {
     name: "flatimage-fetch",
     program: "fim-fetch",
     profile: "small",
+    apart: None,
 };
 /// Separates the words of `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
 
-/// A compiled runtime.
-pub(crate) struct Runtime {
-    pub(crate) program: Vec<u8>,
-    /// The target it was compiled for.
+/// What every image has.
+pub(crate) struct Compiled {
+    pub(crate) programs: Programs,
+    /// The target that they were compiled for.
     pub(crate) triple: String,
     /// Whether Cargo had nothing to do.
     pub(crate) unchanged: bool,
@@ -119,17 +133,18 @@ pub(crate) fn target_dir(workspace: &Path) -> Result<PathBuf, CompileError> {
     Ok(metadata.target_directory)
 }
 
-/// Compiles the runtime and makes sure that it is static.
-pub(crate) fn compile(workspace: &Path) -> Result<Runtime, CompileError> {
+/// Compiles launcher and runtime, and makes sure that they are static.
+pub(crate) fn compile(workspace: &Path) -> Result<Compiled, CompileError> {
     let triple = host_triple(workspace)?;
     let mut cargo = command(workspace);
     // It would become the size of a space that the runtime makes; it makes none, and would be compiled again.
     cargo.env_remove("FIM_RESERVED_SIZE");
-    let (program, unchanged) = make(cargo, RUNTIME, workspace, &triple)?;
-    Ok(Runtime {
-        program,
+    let (runtime, unchanged) = make(cargo, RUNTIME, workspace, &triple)?;
+    let (launcher, same) = make(command(workspace), LAUNCHER, workspace, &triple)?;
+    Ok(Compiled {
+        programs: Programs::new(launcher, &runtime),
         triple,
-        unchanged,
+        unchanged: unchanged && same,
     })
 }
 
@@ -151,15 +166,24 @@ fn make(
         name,
         program,
         profile,
+        apart,
     } = package;
     cargo.args(["build", "--profile", profile, "--locked"]);
     cargo.args(["--package", name, "--bin", program, "--target", triple]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
+    let mut flags = flags(workspace, triple);
+    if let Some(manifest) = apart {
+        let target = target_dir(workspace)?.join(name);
+        cargo
+            .args(["--manifest-path", manifest, "--target-dir"])
+            .arg(target);
+        flags.push([SEPARATOR, "-C", SEPARATOR, "relocation-model=static"].concat());
+    }
     if !std::io::stderr().is_terminal() {
         cargo.arg("--quiet");
     }
     let output = cargo
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, triple))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .stderr(Stdio::inherit())
         .output()
         .map_err(unanswered(program))?;

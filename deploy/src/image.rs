@@ -18,8 +18,8 @@ use crate::file::{FileError, failed};
 use crate::marker::{self, Marker, MarkerError};
 use crate::tools::manifest::{self, ToolsJson};
 
-/// Bytes of the largest program that is looked into.
-const LARGEST_PROGRAM: u64 = 1 << 28;
+/// Bytes at the start of an image of version 2 that its program is in.
+const LARGEST_OLDER_PROGRAM: u64 = 16 << 20;
 
 /// Bytes of the largest description.
 const LARGEST_DESCRIPTION: u64 = 1 << 20;
@@ -93,7 +93,7 @@ impl Image {
             return Err(failed("read", path)(what).into());
         }
         let size = found.len();
-        let marker = read_marker(path, &file, size)?;
+        let marker = read_marker(path, &file)?;
         let damaged = |what: &str| ImageError::Damaged {
             path: path.to_owned(),
             what: what.to_owned(),
@@ -171,36 +171,26 @@ impl Read for Part {
     }
 }
 
-/// The marker of the program at the start of the file. A layer may hold a whole image: only the first counts.
-fn read_marker(path: &Path, file: &File, size: u64) -> Result<Marker, ImageError> {
-    let wrong = |source| ImageError::Marker {
+fn read_marker(path: &Path, file: &File) -> Result<Marker, ImageError> {
+    let mut bytes = [0; marker::SIZE];
+    let found = match file.read_exact_at(&mut bytes, marker::OFFSET as u64) {
+        Ok(()) => Marker::decode(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(MarkerError::Missing),
+        Err(error) => return Err(failed("read", path)(error).into()),
+    };
+    let found = match found {
+        Err(MarkerError::Missing) => {
+            let mut start = Vec::new();
+            let read = file.take(LARGEST_OLDER_PROGRAM).read_to_end(&mut start);
+            read.map_err(failed("read", path))?;
+            Marker::decode_older(&start)
+        }
+        found => found,
+    };
+    found.map_err(|source| ImageError::Marker {
         path: path.to_owned(),
         source,
-    };
-    let mut start = Vec::new();
-    let length = size.min(LARGEST_PROGRAM);
-    let mut reader = file.take(length);
-    // In pieces: nearly always the first few have it.
-    let first = loop {
-        let searched = start.len().saturating_sub(marker::SIZE);
-        let read = (&mut reader).take(1 << 22).read_to_end(&mut start);
-        let read = read.map_err(failed("read", path))?;
-        match marker::first(&start[searched..]) {
-            Some(at) if searched + at + marker::SIZE <= start.len() => break searched + at,
-            _ if read == 0 => return Err(wrong(MarkerError::Missing)),
-            _ => {}
-        }
-    };
-    let (_, found) = marker::find(&start[first..first + marker::SIZE]).map_err(wrong)?;
-    let marker = Marker::decode(found).map_err(wrong)?;
-    let program = usize::try_from(marker.elf_size).unwrap_or(usize::MAX);
-    if program < first + marker::SIZE {
-        return Err(ImageError::Damaged {
-            path: path.to_owned(),
-            what: "the program ends before its marker".to_owned(),
-        });
-    }
-    Ok(marker)
+    })
 }
 
 /// Whether the parts follow one another inside the file.
@@ -208,7 +198,7 @@ fn check_places(marker: &Marker, size: u64) -> Result<(), &'static str> {
     let described = marker
         .description_offset
         .checked_add(marker.description_size);
-    let in_order = marker.elf_size <= marker.tools_offset
+    let in_order = marker::RUNTIME_OFFSET as u64 <= marker.tools_offset
         && marker.tools_offset <= marker.description_offset
         && described.is_some_and(|end| end <= marker.reserved_offset);
     match in_order && marker.reserved_offset < size {

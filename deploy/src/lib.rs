@@ -52,6 +52,7 @@ pub use settings::SettingError;
 pub use source::SourceError;
 pub use upgrade::UpgradeError;
 
+use assemble::Programs;
 use distribution::Distribution;
 use layer::Layers;
 use marker::Origin;
@@ -92,7 +93,7 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     let _lock = lock(&cache)?;
     source::check_host(&distribution, options.given(), &cache)?;
 
-    let (tools, described, runtime) = make_program(&cache, options, report)?;
+    let (tools, described, programs) = make_program(&cache, options, report)?;
     let (layers, source) = make_layers(&cache, &distribution, options, &name, report)?;
     if let Some(execution) = source.execution() {
         let user = layers.user();
@@ -101,7 +102,7 @@ pub fn build(options: &Options, report: &mut dyn Report) -> Result<Built, Error>
     }
     let sizes = layers.sizes()?;
     let inputs = output::Inputs {
-        runtime: &runtime.program,
+        programs: &programs,
         tools: &file::read(&tools.blob)?,
         description: &described.bytes,
         origin: &origin(options, described.servers),
@@ -148,10 +149,10 @@ pub fn upgrade(wanted: &Upgrade, report: &mut dyn Report) -> Result<PathBuf, Err
     let cache = compile::target_dir(&options.workspace)?.join("deploy");
     file::create_dir(&cache)?;
     let _lock = lock(&cache)?;
-    let (tools, described, runtime) = make_program(&cache, &options, report)?;
+    let (tools, described, programs) = make_program(&cache, &options, report)?;
     report.begins(Stage::Assemble);
     let renewed = upgrade::Renewed {
-        runtime: &runtime.program,
+        programs: &programs,
         tools: &file::read(&tools.blob)?,
         description: &described.bytes,
         origin: origin(&options, described.servers),
@@ -167,7 +168,7 @@ fn make_program(
     cache: &Path,
     options: &Options,
     report: &mut dyn Report,
-) -> Result<(tools::Tools, tools::Described, compile::Runtime), Error> {
+) -> Result<(tools::Tools, tools::Described, Programs), Error> {
     report.begins(Stage::Tools);
     let fetcher = compile::fetcher(&options.workspace)?;
     let tools = tools::gather(cache, options.tools.as_deref(), fetcher)?;
@@ -175,14 +176,11 @@ fn make_program(
     report.ends(Stage::Tools, &tools.summary, tools.unchanged);
 
     report.begins(Stage::Compile);
-    let runtime = compile::compile(&options.workspace)?;
-    let summary = format!(
-        "{}, {}",
-        runtime.triple,
-        report::bytes(runtime.program.len() as u64)
-    );
-    report.ends(Stage::Compile, &summary, runtime.unchanged);
-    Ok((tools, described, runtime))
+    let compiled = compile::compile(&options.workspace)?;
+    let size = report::bytes(compiled.programs.runtime_size);
+    let summary = format!("{}, {size}", compiled.triple);
+    report.ends(Stage::Compile, &summary, compiled.unchanged);
+    Ok((tools, described, compiled.programs))
 }
 
 /// What would be built, one line for each stage, if [`build`] were called. Nothing is read but the distribution's file, and

@@ -1,39 +1,54 @@
-//! The marker: the place in the runtime that deploy fills in.
+//! The marker: what an image says of itself before its reserved space.
 //!
-//! The runtime must know where its tools and its reserved space lie and what the image was made from, but is compiled before
-//! anybody can say, once for all images. It therefore carries 384 bytes that begin with a magic word; deploy finds them in
-//! the finished program and writes the rest. That takes no symbol table (the runtime is stripped) and no `objcopy`.
+//! The programs in an image are compiled once for all images. Where its parts lie, and what it was made from, is in a marker
+//! between the launcher, the program at the start of the file, and the runtime, which works. It has a fixed place, so that
+//! nobody has to search for it.
 //!
 //! | offset | size | what |
 //! |---|---|---|
 //! | 0 | 24 | [`MAGIC`] |
 //! | 24 | 8 | offset of the reserved space in the image |
-//! | 32 | 8 | offset of the tools in the image |
-//! | 40 | 8 | size of the runtime, the program at the start of the image |
+//! | 32 | 8 | offset of the tools in the image, where the compressed runtime ends |
+//! | 40 | 8 | size of the runtime as it is executed |
 //! | 48 | 8 | offset of the description, where the tools end |
 //! | 56 | 8 | size of the description |
 //! | 64 | 32 | SHA-256 of the description |
-//! | 96 | 32 | build id: SHA-256 of the unpatched runtime, the tools, and this marker with zeros for the build id |
+//! | 96 | 32 | build id: SHA-256 of the runtime, the tools, and this marker with zeros for the build id |
 //! | 128 | 64 | distribution |
 //! | 192 | 48 | commit of the sources |
 //! | 240 | 16 | version of the project |
 //! | 256 | 32 | time of the sources |
 //! | 288 | 96 | names of the programs that can stack a root, separated by spaces |
+//! | 384 | 32 | SHA-256 of the compressed runtime |
 //!
-//! Numbers are little-endian, texts are UTF-8 and filled up with zeros, of which there is at least one. A runtime that was never
-//! patched has zeros behind the magic word.
+//! Numbers are little-endian, texts are UTF-8 and filled up with zeros, of which there is at least one.
+//!
+//! Version 2 has no sum of the runtime and is 32 bytes shorter. It is somewhere in the program that the file begins with, which was not
+//! compressed.
 
-/// What the marker begins with. It stands exactly once in a runtime.
-pub const MAGIC: [u8; 24] = *b"FLATIMAGE-MARKER-v2\0\0\0\0\0";
+/// What the marker begins with.
+pub const MAGIC: [u8; 24] = *b"FLATIMAGE-MARKER-v3\0\0\0\0\0";
 
 /// What the markers of all versions begin with.
 const MAGIC_OF_ANY: &[u8] = b"FLATIMAGE-MARKER-v";
 
 /// Bytes of a marker.
-pub const SIZE: usize = 384;
+pub const SIZE: usize = 416;
+
+/// Bytes of one of version 2.
+const OLDER_SIZE: usize = 384;
+
+/// Where the compressed runtime begins, and the launcher and the marker end: a multiple of every page size.
+pub const RUNTIME_OFFSET: usize = 1 << 16;
+
+/// Where the marker begins in the image.
+pub const OFFSET: usize = RUNTIME_OFFSET - 512;
 
 /// Where the build id is.
 const BUILD_ID: usize = 96;
+
+/// Where the sum of the compressed runtime is.
+const RUNTIME_SUM: usize = 384;
 
 /// Where the texts are, in the order of [`Origin`].
 const TEXTS: [std::ops::Range<usize>; 5] = [128..192, 192..240, 240..256, 256..288, 288..384];
@@ -52,8 +67,10 @@ pub struct Marker {
     pub reserved_offset: u64,
     /// Offset of the compressed tools in the image, in bytes.
     pub tools_offset: u64,
-    /// Size of the runtime in bytes; the tools follow it.
-    pub elf_size: u64,
+    /// Size of the runtime in bytes, as it is executed.
+    pub runtime_size: u64,
+    /// SHA-256 of the runtime as it is compressed in the image.
+    pub runtime_sum: [u8; 32],
     /// Offset of the description in bytes; the tools end there.
     pub description_offset: u64,
     /// Size of the description in bytes.
@@ -82,28 +99,20 @@ pub struct Origin {
     pub servers: Vec<String>,
 }
 
-/// Why a runtime cannot be patched, or a marker not be read.
+/// Why there cannot be a marker, or it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerError {
-    /// No magic word, or one too near the end.
-    #[error("the runtime has no marker: was another program than `flatimage` compiled?")]
+    /// No magic word.
+    #[error("it has no marker")]
     Missing,
     /// The marker of another version.
     #[error(
-        "the marker is of version {0} and this deploy knows version 2 only; build the image anew, or use the deploy that made it"
+        "the marker is of version {0} and this deploy knows 2 and 3; build the image anew, or use the deploy that made it"
     )]
     Version(String),
-    /// The magic word stands more than once, so nobody can say which one counts.
-    #[error("the runtime has {0} markers: its magic word may stand in one static only")]
-    Repeated(usize),
-    /// The marker has been filled in before.
-    #[error(
-        "the runtime is patched already: a program as compiled is needed, not one taken from an image"
-    )]
-    Patched,
-    /// The marker has not been filled in.
-    #[error("this is the runtime alone and no image")]
-    Empty,
+    /// The launcher is no program, or there is no room for it.
+    #[error("the launcher is {0} bytes long and no program that fits")]
+    Launcher(usize),
     /// A text that a marker cannot hold.
     #[error(
         "{what} cannot be `{text}`; give at most {room} letters, digits and `.`, `_`, `+`, `-`, a letter or digit first"
@@ -189,6 +198,19 @@ impl Origin {
     }
 }
 
+/// The digits of the version, where this is a marker.
+fn version(bytes: &[u8]) -> Option<String> {
+    let rest = bytes.strip_prefix(MAGIC_OF_ANY)?;
+    let digits: Vec<u8> = rest
+        .iter()
+        .copied()
+        .take_while(u8::is_ascii_digit)
+        .collect();
+    String::from_utf8(digits)
+        .ok()
+        .filter(|digits| !digits.is_empty())
+}
+
 fn is_plain(word: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-:".contains(&byte);
     !word.is_empty() && !word.starts_with('.') && word.bytes().all(plain)
@@ -202,13 +224,14 @@ impl Marker {
         for (at, number) in [
             (24, self.reserved_offset),
             (32, self.tools_offset),
-            (40, self.elf_size),
+            (40, self.runtime_size),
             (48, self.description_offset),
             (56, self.description_size),
         ] {
             bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
         }
         bytes[64..96].copy_from_slice(&self.description_sum);
+        bytes[RUNTIME_SUM..RUNTIME_SUM + 32].copy_from_slice(&self.runtime_sum);
         bytes[BUILD_ID..BUILD_ID + 32].copy_from_slice(&self.build_id);
         for (text, place) in self.origin.texts().iter().zip(TEXTS) {
             let length = text.len().min(place.len() - 1);
@@ -217,23 +240,50 @@ impl Marker {
         bytes
     }
 
-    /// Reads a marker that was filled in.
+    /// Reads a marker.
     ///
     /// # Errors
-    /// When it was not, or a text in it is none.
+    /// When it is none, of another version, or a text in it is none.
     pub fn decode(bytes: &[u8; SIZE]) -> Result<Marker, MarkerError> {
+        match version(bytes) {
+            None => Err(MarkerError::Missing),
+            Some(_) if bytes.starts_with(&MAGIC) => Marker::fields(bytes),
+            Some(version) => Err(MarkerError::Version(version)),
+        }
+    }
+
+    /// Reads the first marker of version 2 in the program that an image begins with.
+    ///
+    /// # Errors
+    /// When there is none, or one of another version.
+    pub fn decode_older(program: &[u8]) -> Result<Marker, MarkerError> {
+        let mut windows = program.windows(OLDER_SIZE);
+        let older = windows
+            .find(|window| window[0] == MAGIC[0] && version(window).is_some())
+            .ok_or(MarkerError::Missing)?;
+        match version(older).as_deref() {
+            Some("2") => {
+                let mut bytes = [0; SIZE];
+                bytes[..OLDER_SIZE].copy_from_slice(older);
+                Marker::fields(&bytes)
+            }
+            // Who knows this version has its magic word in it.
+            Some("3") | None => Err(MarkerError::Missing),
+            Some(version) => Err(MarkerError::Version(version.to_owned())),
+        }
+    }
+
+    fn fields(bytes: &[u8; SIZE]) -> Result<Marker, MarkerError> {
         let number = |at: usize| {
             let found = bytes[at..].first_chunk::<8>();
             found.map_or(0, |found| u64::from_le_bytes(*found))
         };
         let sum = |at: usize| bytes[at..].first_chunk::<32>().copied().unwrap_or_default();
-        if bytes[MAGIC.len()..].iter().all(|byte| *byte == 0) {
-            return Err(MarkerError::Empty);
-        }
         Ok(Marker {
             reserved_offset: number(24),
             tools_offset: number(32),
-            elf_size: number(40),
+            runtime_size: number(40),
+            runtime_sum: sum(RUNTIME_SUM),
             description_offset: number(48),
             description_size: number(56),
             description_sum: sum(64),
@@ -242,64 +292,22 @@ impl Marker {
         })
     }
 
-    /// Writes the marker and [`IDENT`] into a runtime as it was compiled.
+    /// What an image begins with: a launcher as it was compiled with [`IDENT`] in it, and the marker.
     ///
     /// # Errors
-    /// When the runtime holds no marker, several, or one that is filled in, or a text does not fit.
-    pub fn patch(&self, runtime: &mut [u8]) -> Result<(), MarkerError> {
+    /// When the launcher is no program or too long, or a text does not fit.
+    pub fn head(&self, launcher: &[u8]) -> Result<Vec<u8>, MarkerError> {
         self.origin.check()?;
-        let at = locate(runtime)?;
-        runtime[at..at + SIZE].copy_from_slice(&self.encode());
-        runtime[IDENT_OFFSET..IDENT_OFFSET + IDENT.len()].copy_from_slice(&IDENT);
-        Ok(())
-    }
-}
-
-/// Where the only marker of a runtime begins, in bytes from its start.
-///
-/// # Errors
-/// When the runtime holds no marker, several, or one that is filled in.
-pub fn locate(runtime: &[u8]) -> Result<usize, MarkerError> {
-    let (at, marker) = find(runtime)?;
-    match marker[MAGIC.len()..].iter().any(|byte| *byte != 0) {
-        true => Err(MarkerError::Patched),
-        false => Ok(at),
-    }
-}
-
-/// Where the first marker of whatever version begins.
-pub fn first(bytes: &[u8]) -> Option<usize> {
-    let mut windows = bytes.windows(MAGIC.len());
-    windows.position(is_marker)
-}
-
-fn is_marker(window: &[u8]) -> bool {
-    window[0] == MAGIC_OF_ANY[0]
-        && window.starts_with(MAGIC_OF_ANY)
-        && window[MAGIC_OF_ANY.len()].is_ascii_digit()
-}
-
-/// The only marker in `bytes`, and where it begins.
-///
-/// # Errors
-/// When there is none, several, or one of another version.
-pub fn find(bytes: &[u8]) -> Result<(usize, &[u8; SIZE]), MarkerError> {
-    let windows = bytes.windows(MAGIC.len()).enumerate();
-    let places: Vec<(usize, &[u8])> = windows.filter(|(_, window)| is_marker(window)).collect();
-    match places[..] {
-        [] => Err(MarkerError::Missing),
-        [(_, magic)] if magic != MAGIC => {
-            let version = magic[MAGIC_OF_ANY.len()..].iter();
-            let version = version.take_while(|byte| byte.is_ascii_digit());
-            Err(MarkerError::Version(
-                version.map(|byte| char::from(*byte)).collect(),
-            ))
+        let ident = IDENT_OFFSET..IDENT_OFFSET + IDENT.len();
+        if launcher.len() < ident.end || launcher.len() > OFFSET {
+            return Err(MarkerError::Launcher(launcher.len()));
         }
-        [(at, _)] => match bytes[at..].first_chunk::<SIZE>() {
-            None => Err(MarkerError::Missing),
-            Some(marker) => Ok((at, marker)),
-        },
-        _ => Err(MarkerError::Repeated(places.len())),
+        let mut head = launcher.to_vec();
+        head[ident].copy_from_slice(&IDENT);
+        head.resize(OFFSET, 0);
+        head.extend(self.encode());
+        head.resize(RUNTIME_OFFSET, 0);
+        Ok(head)
     }
 }
 
@@ -311,7 +319,8 @@ pub(crate) mod tests {
         Marker {
             reserved_offset: 0x0102_0304_0506_0708,
             tools_offset: 0x1112_1314_1516_1718,
-            elf_size: 0x2122_2324_2526_2728,
+            runtime_size: 0x2122_2324_2526_2728,
+            runtime_sum: [0xef; 32],
             description_offset: 0x3132_3334_3536_3738,
             description_size: 0x4142_4344_4546_4748,
             description_sum: [0xcd; 32],
@@ -330,62 +339,73 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn runtime(markers: usize) -> Vec<u8> {
-        let mut bytes = crate::elf::tests::synthetic(&[(1, b"code")]);
-        for _ in 0..markers {
-            bytes.extend_from_slice(b"data");
-            bytes.extend_from_slice(&MAGIC);
-            bytes.extend_from_slice(&[0; SIZE - MAGIC.len()]);
-        }
-        bytes
+    pub(crate) fn launcher() -> Vec<u8> {
+        crate::elf::tests::synthetic(&[(1, b"code")])
     }
 
     #[test]
-    fn patching_changes_the_marker_and_the_ident_and_nothing_else() {
-        let before = runtime(1);
-        let at = locate(&before).unwrap();
-        let mut after = before.clone();
-        marker().patch(&mut after).unwrap();
-        assert_eq!(after[8..11], *b"FI\x01");
-        assert_eq!(after[at + 24..at + 32], [8, 7, 6, 5, 4, 3, 2, 1]);
-        assert_eq!(after[at + 32..at + 34], [0x18, 0x17]);
-        assert_eq!(after[at + 40..at + 42], [0x28, 0x27]);
-        assert_eq!(after[at + 48..at + 50], [0x38, 0x37]);
-        assert_eq!(after[at + 56..at + 58], [0x48, 0x47]);
-        assert_eq!(after[at + 64..at + 96], [0xcd; 32]);
-        assert_eq!(after[at + 96..at + 128], [0xab; 32]);
-        assert_eq!(after[at + 128..at + 138], *b"blueprint\0");
-        assert_eq!(after[at + 288..at + 296], *b"one two\0");
-        let untouched =
-            |index: &usize| !(8..11).contains(index) && !(at..at + SIZE).contains(index);
-        for index in (0..before.len()).filter(untouched) {
-            assert_eq!(before[index], after[index], "byte {index}");
-        }
-        let (found, bytes) = find(&after).unwrap();
-        assert_eq!((found, Marker::decode(bytes)), (at, Ok(marker())));
+    fn the_head_is_the_launcher_and_the_marker_and_nothing_else() {
+        let launcher = launcher();
+        let head = marker().head(&launcher).unwrap();
+        assert_eq!(head.len(), RUNTIME_OFFSET);
+        assert_eq!(head[8..11], *b"FI\x01");
+        assert_eq!(
+            (&head[..8], &head[11..launcher.len()]),
+            (&launcher[..8], &launcher[11..])
+        );
+        assert!(head[launcher.len()..OFFSET].iter().all(|byte| *byte == 0));
+        let found = head[OFFSET..].first_chunk::<SIZE>().unwrap();
+        assert_eq!(found[24..32], [8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(found[32..34], [0x18, 0x17]);
+        assert_eq!(found[40..42], [0x28, 0x27]);
+        assert_eq!(found[48..50], [0x38, 0x37]);
+        assert_eq!(found[56..58], [0x48, 0x47]);
+        assert_eq!(found[64..96], [0xcd; 32]);
+        assert_eq!(found[96..128], [0xab; 32]);
+        assert_eq!(found[128..138], *b"blueprint\0");
+        assert_eq!(found[288..296], *b"one two\0");
+        assert_eq!(found[384..], [0xef; 32]);
+        assert!(head[OFFSET + SIZE..].iter().all(|byte| *byte == 0));
+        assert_eq!(Marker::decode(found), Ok(marker()));
     }
 
     #[test]
-    fn a_runtime_has_exactly_one_empty_marker() {
-        assert_eq!(locate(&runtime(0)), Err(MarkerError::Missing));
-        assert_eq!(locate(&runtime(2)), Err(MarkerError::Repeated(2)));
-        let mut cut = runtime(1);
-        cut.pop();
-        assert_eq!(locate(&cut), Err(MarkerError::Missing));
-        let mut patched = runtime(1);
-        marker().patch(&mut patched).unwrap();
-        assert_eq!(locate(&patched), Err(MarkerError::Patched));
-        let empty = runtime(1);
-        let (_, bytes) = find(&empty).unwrap();
-        assert_eq!(Marker::decode(bytes), Err(MarkerError::Empty));
+    fn a_launcher_that_does_not_fit_is_refused() {
+        for length in [0, 10, OFFSET + 1] {
+            let refused = marker().head(&vec![0; length]);
+            assert_eq!(refused, Err(MarkerError::Launcher(length)));
+        }
+        assert!(marker().head(&vec![0; OFFSET]).is_ok());
     }
 
     #[test]
     fn a_marker_of_another_version_is_named() {
-        let mut old = runtime(0);
-        old.extend_from_slice(b"FLATIMAGE-MARKER-v1\0\0\0\0\0");
-        old.extend_from_slice(&[1; 56]);
-        assert_eq!(find(&old), Err(MarkerError::Version("1".to_owned())));
+        let mut old = marker().encode();
+        old[18] = b'1';
+        assert_eq!(
+            Marker::decode(&old),
+            Err(MarkerError::Version("1".to_owned()))
+        );
+        assert_eq!(Marker::decode_older(&old), Marker::decode(&old));
+        old[0] = b'-';
+        assert_eq!(Marker::decode(&old), Err(MarkerError::Missing));
+    }
+
+    #[test]
+    fn a_marker_of_version_2_is_found_in_the_program() {
+        let mut older = marker();
+        older.runtime_sum = [0; 32];
+        let mut bytes = older.encode();
+        bytes[18] = b'2';
+        for before in [0, 1, 70_000] {
+            let mut program = vec![b'F'; before];
+            program.extend(&bytes[..OLDER_SIZE]);
+            assert_eq!(Marker::decode_older(&program), Ok(older.clone()));
+            program.pop();
+            assert_eq!(Marker::decode_older(&program), Err(MarkerError::Missing));
+        }
+        let ours = marker().encode();
+        assert_eq!(Marker::decode_older(&ours), Err(MarkerError::Missing));
     }
 
     #[test]

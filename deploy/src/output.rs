@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::Built;
-use crate::assemble::{self, AssembleError, Layer, Parts};
+use crate::assemble::{self, AssembleError, Layer, Parts, Programs};
 use crate::digest::{self, Stamp, Sum};
 use crate::file::{self, FileError, failed};
 use crate::marker::Origin;
@@ -31,7 +31,7 @@ pub enum OutputError {
 
 /// What the image is made from.
 pub(crate) struct Inputs<'a> {
-    pub(crate) runtime: &'a [u8],
+    pub(crate) programs: &'a Programs,
     pub(crate) tools: &'a [u8],
     pub(crate) description: &'a [u8],
     pub(crate) origin: &'a Origin,
@@ -103,7 +103,7 @@ fn assemble(image: &Path, inputs: &Inputs) -> Result<(), OutputError> {
         .map(|path| open(path))
         .collect::<Result<_, _>>()?;
     let parts = Parts {
-        runtime: inputs.runtime,
+        programs: inputs.programs,
         tools: inputs.tools,
         description: inputs.description,
         origin: inputs.origin,
@@ -126,10 +126,11 @@ fn open(path: &Path) -> Result<Layer<File>, FileError> {
 }
 
 fn digest_of(inputs: &Inputs) -> Result<Sum, FileError> {
-    let mut sum = digest::Inputs::of_stage("assemble 1");
+    let mut sum = digest::Inputs::of_stage("assemble 2");
     sum.add_this_program()?;
     for part in [
-        inputs.runtime,
+        &inputs.programs.launcher,
+        &inputs.programs.packed,
         inputs.tools,
         inputs.description,
         inputs.reserved,
@@ -157,7 +158,7 @@ mod tests {
 
     struct Bench {
         dir: tempfile::TempDir,
-        runtime: Vec<u8>,
+        programs: Programs,
         layers: Vec<PathBuf>,
     }
 
@@ -173,13 +174,13 @@ mod tests {
     impl Bench {
         fn new() -> Bench {
             let dir = tempfile::tempdir().unwrap();
-            let runtime = crate::marker::tests::runtime(1);
+            let programs = Programs::new(crate::marker::tests::launcher(), b"runtime");
             let layer = dir.path().join("layer");
             fs::write(&layer, "layer").unwrap();
             fs::create_dir(dir.path().join("dist")).unwrap();
             Bench {
                 dir,
-                runtime,
+                programs,
                 layers: vec![layer],
             }
         }
@@ -192,7 +193,7 @@ mod tests {
         fn write(&self) -> Vec<bool> {
             let mut report = Unchanged::default();
             let inputs = Inputs {
-                runtime: &self.runtime,
+                programs: &self.programs,
                 tools: b"tools",
                 description: b"described",
                 origin: &origin(),

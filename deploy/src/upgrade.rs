@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use flatimage_reserved::{RegionDecl, StoreError, Value, declared, layout};
 
-use crate::assemble::{self, AssembleError, Layer, Parts, layers_length};
+use crate::assemble::{self, AssembleError, Layer, Parts, Programs, layers_length};
 use crate::digest;
 use crate::file::{self, FileError, failed};
 use crate::image::{Image, ImageError};
@@ -59,7 +59,7 @@ pub enum UpgradeError {
 
 /// The program and the tools of this tree.
 pub(crate) struct Renewed<'a> {
-    pub(crate) runtime: &'a [u8],
+    pub(crate) programs: &'a Programs,
     pub(crate) tools: &'a [u8],
     pub(crate) description: &'a [u8],
     pub(crate) origin: Origin,
@@ -178,7 +178,7 @@ fn write(
     file::remove(partial)?;
     let was = metadata(&old.path)?;
     let parts = Parts {
-        runtime: renewed.runtime,
+        programs: renewed.programs,
         tools: renewed.tools,
         description: renewed.description,
         origin: &renewed.origin,

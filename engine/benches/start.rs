@@ -17,9 +17,8 @@ use nix::time::{ClockId, clock_gettime};
 const RUNS: usize = 60;
 
 /// What is traced, in order, and what has been done by then.
-const PHASES: [(&str, &str); 8] = [
-    ("started", "execute the image"),
-    ("started again", "execute the private copy"),
+const PHASES: [(&str, &str); 7] = [
+    ("started", "execute the launcher, then the private copy"),
     ("planned", "read the settings, plan"),
     (
         "stage entered",
@@ -187,8 +186,7 @@ fn phases(command: &mut Command) -> Vec<(&'static str, f64)> {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let mut events = events(&text);
         for (index, (phase, _)) in PHASES.iter().enumerate() {
-            let wanted = phase.split(" again").next().unwrap_or(phase);
-            let Some(at) = events.iter().position(|(_, text)| text == wanted) else {
+            let Some(at) = events.iter().position(|(_, text)| text == phase) else {
                 continue;
             };
             let (time, _) = events.remove(at);

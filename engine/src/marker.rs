@@ -1,46 +1,56 @@
 //! What the program knows of the image that it is part of.
 //!
-//! The same program is in images of every distribution. What differs between them is outside of it: the linker leaves a marker
-//! in the program, and whoever assembles an image finds it by its magic bytes and writes into it where the rest is, and the few
-//! words that every start needs. Layout, all integers little-endian:
+//! The same programs are in images of every distribution. What differs between them, where the rest is, and the few words that every
+//! start needs, is in a marker between the launcher, which the file begins with, and the runtime, which is this program. Layout, all
+//! integers little-endian:
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0–23 | `FLATIMAGE-MARKER-v2`, then zeros |
+//! | 0–23 | `FLATIMAGE-MARKER-v3`, then zeros |
 //! | 24–31 | offset of the reserved space in the file |
-//! | 32–39 | offset of the tools |
-//! | 40–47 | size of the ELF program, which the private copy consists of |
+//! | 32–39 | offset of the tools, where the compressed runtime ends |
+//! | 40–47 | size of the runtime as it is executed |
 //! | 48–55 | offset of the [description](crate::tools), where the tools end |
 //! | 56–63 | size of the description |
 //! | 64–95 | sha256 of the description |
-//! | 96–127 | build id: sha256 of the unpatched program, the tools, and this marker with zeros for the build id |
+//! | 96–127 | build id: sha256 of the runtime, the tools, and this marker with zeros for the build id |
 //! | 128–191 | distribution, in lower case |
 //! | 192–239 | commit of the sources |
 //! | 240–255 | version of the project, for who looks at the file |
 //! | 256–287 | time of the sources |
 //! | 288–383 | names of the programs that can stack a root, separated by spaces |
+//! | 384–415 | sha256 of the compressed runtime |
 //!
 //! Texts are UTF-8 and end with their first zero byte.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Words behind the magic bytes.
-const WORDS: usize = 45;
+use sha2::{Digest as _, Sha256};
 
-/// Atomics, because a plain constant would be folded into the code by the compiler and the
-/// bytes written after the build would never be read. `used` keeps the linker from dropping it.
-#[repr(C)]
-struct Marker {
-    magic: [u8; 24],
-    words: [AtomicU64; WORDS],
+/// What it begins with.
+const MAGIC: &[u8] = b"FLATIMAGE-MARKER-v3\0\0\0\0\0";
+
+const SIZE: usize = 416;
+
+/// Where the compressed runtime begins in the image.
+pub const RUNTIME_OFFSET: u64 = 1 << 16;
+
+/// Where the marker begins in the image.
+const OFFSET: u64 = RUNTIME_OFFSET - 512;
+
+static KNOWN: OnceLock<Marker> = OnceLock::new();
+
+/// All that it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// Where the parts are.
+    pub placement: Placement,
+    /// What the image was made from.
+    pub origin: Origin,
 }
-
-#[used]
-static MARKER: Marker = Marker {
-    magic: *b"FLATIMAGE-MARKER-v2\0\0\0\0\0",
-    words: [const { AtomicU64::new(0) }; WORDS],
-};
 
 /// What the marker of an assembled image says; offsets and sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +59,10 @@ pub struct Placement {
     pub reserved_offset: u64,
     /// Start of the compressed tools in the image file.
     pub tools_offset: u64,
-    /// Size of the program at the start of the image file.
-    pub elf_size: u64,
+    /// Size of this program, not compressed.
+    pub runtime_size: u64,
+    /// The sha256 that it has in the image, where it is compressed.
+    pub runtime_sum: [u8; 32],
     /// Start of the description in the image file.
     pub description_offset: u64,
     /// Size of the description; 0 in an image without tools.
@@ -59,6 +71,25 @@ pub struct Placement {
     pub description_sum: [u8; 32],
     /// Lower-case hex of the build id.
     pub build_id: String,
+}
+
+impl Placement {
+    /// Whether the compressed runtime is the one that the image was made with.
+    ///
+    /// # Errors
+    /// As reading; `UnexpectedEof` when the image is shorter.
+    pub fn has_its_runtime(&self, image: &File) -> io::Result<bool> {
+        let mut sum = Sha256::new();
+        let mut piece = vec![0; 1 << 16];
+        let mut at = RUNTIME_OFFSET;
+        while at < self.tools_offset {
+            let length = (self.tools_offset - at).min(piece.len() as u64) as usize;
+            image.read_exact_at(&mut piece[..length], at)?;
+            sum.update(&piece[..length]);
+            at += length as u64;
+        }
+        Ok(sum.finalize()[..] == self.runtime_sum)
+    }
 }
 
 /// What the image was made from, in words.
@@ -74,50 +105,65 @@ pub struct Origin {
     pub servers: Vec<String>,
 }
 
-/// Reads the marker; `None` in a program that was never assembled into an image.
-pub fn placement() -> Option<Placement> {
-    let bytes = bytes();
-    let reserved_offset = number(&bytes, 24);
-    (reserved_offset != 0).then(|| Placement {
-        reserved_offset,
-        tools_offset: number(&bytes, 32),
-        elf_size: number(&bytes, 40),
-        description_offset: number(&bytes, 48),
-        description_size: number(&bytes, 56),
-        description_sum: array(&bytes, 64),
-        build_id: hex(&array::<32>(&bytes, 96)),
-    })
-}
-
-/// The words of the marker. What is no plain word counts as missing: some become parts of paths.
-pub fn origin() -> &'static Origin {
-    static ORIGIN: OnceLock<Origin> = OnceLock::new();
-    ORIGIN.get_or_init(|| {
-        let bytes = bytes();
-        let word = |range: std::ops::Range<usize>, otherwise: &str| {
-            let found = text(&bytes[range]).filter(|word| is_plain(word));
-            found.unwrap_or(otherwise).to_owned()
-        };
-        let servers = text(&bytes[288..384]).unwrap_or_default();
-        Origin {
-            distribution: word(128..192, "none"),
-            commit: word(192..240, "unknown"),
-            timestamp: word(256..288, "0"),
-            servers: servers.split_whitespace().map(str::to_owned).collect(),
-        }
-    })
-}
-
-const SIZE: usize = 24 + 8 * WORDS;
-
-fn bytes() -> [u8; SIZE] {
+/// Reads the marker of an image.
+///
+/// # Errors
+/// As reading; `InvalidData` when it has none.
+pub fn read(image: &File) -> io::Result<Marker> {
     let mut bytes = [0; SIZE];
-    let (magic, words) = bytes.split_at_mut(24);
-    magic.copy_from_slice(&MARKER.magic);
-    for (bytes, word) in words.chunks_exact_mut(8).zip(&MARKER.words) {
-        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    image.read_exact_at(&mut bytes, OFFSET)?;
+    match bytes.starts_with(MAGIC) {
+        true => Ok(Marker {
+            placement: placement_in(&bytes),
+            origin: origin_in(&bytes),
+        }),
+        false => Err(io::ErrorKind::InvalidData.into()),
     }
-    bytes
+}
+
+/// Makes this the marker of the image that this process is of. Only the first counts.
+pub fn know(marker: Marker) {
+    let _ = KNOWN.set(marker);
+}
+
+/// Where the parts of this process's image are; `None` before that is [known](know).
+pub fn placement() -> Option<Placement> {
+    KNOWN.get().map(|known| known.placement.clone())
+}
+
+/// What this process's image was made from.
+pub fn origin() -> &'static Origin {
+    static NOBODY_SAID: OnceLock<Origin> = OnceLock::new();
+    let nobody_said = || NOBODY_SAID.get_or_init(|| origin_in(&[0; SIZE]));
+    KNOWN.get().map_or_else(nobody_said, |known| &known.origin)
+}
+
+fn placement_in(bytes: &[u8; SIZE]) -> Placement {
+    Placement {
+        reserved_offset: number(bytes, 24),
+        tools_offset: number(bytes, 32),
+        runtime_size: number(bytes, 40),
+        runtime_sum: array(bytes, 384),
+        description_offset: number(bytes, 48),
+        description_size: number(bytes, 56),
+        description_sum: array(bytes, 64),
+        build_id: hex(&array::<32>(bytes, 96)),
+    }
+}
+
+/// The words. What is no plain word counts as missing: some become parts of paths.
+fn origin_in(bytes: &[u8; SIZE]) -> Origin {
+    let word = |range: std::ops::Range<usize>, otherwise: &str| {
+        let found = text(&bytes[range]).filter(|word| is_plain(word));
+        found.unwrap_or(otherwise).to_owned()
+    };
+    let servers = text(&bytes[288..384]).unwrap_or_default();
+    Origin {
+        distribution: word(128..192, "none"),
+        commit: word(192..240, "unknown"),
+        timestamp: word(256..288, "0"),
+        servers: servers.split_whitespace().map(str::to_owned).collect(),
+    }
 }
 
 fn array<const N: usize>(bytes: &[u8; SIZE], at: usize) -> [u8; N] {
@@ -151,8 +197,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_was_never_assembled_has_no_place_and_no_origin() {
+    fn a_process_that_is_of_no_image_has_no_place_and_no_origin() {
         assert_eq!(placement(), None);
+        let file = tempfile::tempfile().unwrap();
+        assert!(read(&file).is_err());
+        file.set_len(RUNTIME_OFFSET).unwrap();
+        assert!(read(&file).is_err());
         assert_eq!(origin().distribution, "none");
         assert_eq!(origin().servers, [""; 0]);
     }

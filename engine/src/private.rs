@@ -1,9 +1,9 @@
 //! The user's private directory: the copy of the program that runs, and the unpacked tools.
 //!
 //! While a program runs, the kernel refuses to open its file for writing (`ETXTBSY`, execve(2)).
-//! An image must stay writable while it runs, so what runs is a copy. It is kept, because
-//! copying it at every start costs more than everything else. All of it is in one directory
-//! per build, which appears by a rename and is complete from then on:
+//! An image must stay writable while it runs, so what runs is a copy of what is compressed in it. It is kept, because
+//! unpacking it at every start costs more than everything else, and the launcher, which the image begins with, executes it. All of it
+//! is in one directory per build, which appears by a rename and is complete from then on:
 //!
 //! ```text
 //! <private>/flatimage/<build id>/runtime      the program, mode 0555
@@ -17,7 +17,7 @@
 //! of ours must belong to the caller and be closed to all others.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -58,7 +58,7 @@ pub fn directories(variable: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     bases(variable).map(|base| base.join("flatimage")).collect()
 }
 
-/// Finds the unit of this build, or makes it from the image.
+/// Finds the unit of this build, or makes it of the program that runs and the tools in the image.
 ///
 /// `None` when there is no directory to keep it in, which is no error: the caller then runs
 /// from memory.
@@ -148,7 +148,7 @@ fn existing(directory: &Path, placement: &Placement) -> Option<Unit> {
     let found = fs::symlink_metadata(&runtime).ok()?;
     let whole = found.is_file()
         && found.uid() == geteuid().as_raw()
-        && found.len() == placement.elf_size
+        && found.len() == placement.runtime_size
         && found.mode() & 0o022 == 0;
     if !whole || !is_private_directory(parent) || !is_private_directory(directory) {
         return None;
@@ -203,7 +203,11 @@ fn create(parent: &Path, directory: &Path, image: &Path, placement: &Placement) 
 }
 
 fn fill(directory: &Path, image: &Path, placement: &Placement) -> io::Result<()> {
-    let mut image = File::open(image)?;
+    let image = File::open(image)?;
+    // What is kept is not looked at again: it must not be of an image that is damaged.
+    if !placement.has_its_runtime(&image)? {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     let tools = directory.join("tools");
     let table = tools::table(&image)?;
     if !table.is_empty() {
@@ -216,7 +220,9 @@ fn fill(directory: &Path, image: &Path, placement: &Placement) -> io::Result<()>
         .create_new(true)
         .mode(0o700)
         .open(directory.join("runtime"))?;
-    copy_program(&mut image, &mut runtime, placement.elf_size)?;
+    if copy_program(&mut runtime)? != placement.runtime_size {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     // Whoever is somebody else in a container runs it there; on the host the directory is closed to others.
     runtime.set_permissions(Permissions::from_mode(0o555))?;
     // The rename that follows must not survive a power loss that the contents do not.
@@ -224,18 +230,12 @@ fn fill(directory: &Path, image: &Path, placement: &Placement) -> io::Result<()>
     Ok(())
 }
 
-/// Copies the program, the first `size` bytes of the image.
+/// Copies the program that runs; answers how many bytes it has.
 ///
 /// # Errors
-/// As reading and writing do; `UnexpectedEof` when the image is shorter.
-pub fn copy_program(image: &mut File, to: &mut File, size: u64) -> io::Result<()> {
-    image.seek(SeekFrom::Start(0))?;
-    let copied = io::copy(&mut image.take(size), to)?;
-    if copied == size {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
+/// As reading and writing do.
+pub fn copy_program(to: &mut File) -> io::Result<u64> {
+    io::copy(&mut File::open("/proc/self/exe")?, to)
 }
 
 fn remove_abandoned(parent: &Path) {

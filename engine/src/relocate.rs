@@ -1,4 +1,4 @@
-//! Moves the running program out of the image, see [`crate::private`].
+//! Which image this process is of, and where the copy of the program is that runs, see [`crate::private`].
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -6,50 +6,56 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{execve, fexecve};
+use nix::unistd::execve;
 
 use crate::host::Host;
-use crate::marker::Placement;
+use crate::marker::{self, Placement};
 use crate::private::{self, Unit};
 use crate::tools::{Apart, Tools};
 
-/// Tells the copy which image it is: `<build id>:<path>`.
+/// What the launcher tells: `<build id>:<path>` of the image.
 const VARIABLE: &str = "FIM_REEXEC";
 
-/// The program as it runs now.
+/// Why the image of this process is not known.
 #[derive(Debug)]
-pub struct Running {
-    /// The image file, without links.
-    pub image: PathBuf,
-    /// Whether it is a copy that runs, so that the image is free to be written.
-    pub is_copy: bool,
+pub enum Unknown {
+    /// Nobody said which it is.
+    Untold,
+    /// It cannot be read, or is no image.
+    Unread(PathBuf, io::Error),
+    /// It is another one than the launcher was started from.
+    Replaced(PathBuf),
 }
 
-/// Finds out which image this process is.
+/// Finds out which image this process is of, and makes that [known](marker::know).
 ///
 /// # Errors
-/// When `/proc` is not mounted.
-pub fn running(placement: &Placement) -> io::Result<Running> {
-    let executable = std::fs::read_link("/proc/self/exe")?;
-    let told = std::env::var_os(VARIABLE).and_then(|told| {
-        let path = told
-            .as_bytes()
-            .strip_prefix(placement.build_id.as_bytes())?;
-        Some(PathBuf::from(OsStr::from_bytes(path.strip_prefix(b":")?)))
-    });
-    // A variable that was left in the environment of another image, or of this one, does not
-    // make a copy of a program that was started by its own path.
-    Ok(match told {
-        Some(image) if image != executable => Running {
-            image,
-            is_copy: true,
-        },
-        _ => Running {
-            image: executable,
-            is_copy: false,
-        },
-    })
+/// When it was started by no launcher, or the image is not what it was.
+pub fn running() -> Result<PathBuf, Unknown> {
+    let told = std::env::var_os(VARIABLE).ok_or(Unknown::Untold)?;
+    let (build_id, path) = split(told.as_bytes()).ok_or(Unknown::Untold)?;
+    let image = PathBuf::from(OsStr::from_bytes(path));
+    let marker = File::open(&image).and_then(|image| marker::read(&image));
+    let marker = match marker {
+        Ok(marker) => marker,
+        Err(error) => return Err(Unknown::Unread(image, error)),
+    };
+    if marker.placement.build_id.as_bytes() != build_id {
+        return Err(Unknown::Replaced(image));
+    }
+    marker::know(marker);
+    Ok(image)
+}
+
+fn split(told: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = told.iter().position(|byte| *byte == b':')?;
+    Some((&told[..colon], &told[colon + 1..]))
+}
+
+/// Whether the launcher found no copy of the program and unpacked it into memory.
+pub fn is_in_memory() -> bool {
+    std::fs::read_link("/proc/self/exe")
+        .is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"/memfd:"))
 }
 
 /// The tools as the copy that runs finds them, and that copy on the host; `None` where it is in memory.
@@ -71,7 +77,7 @@ pub fn kept(
     Ok((tools, runtime))
 }
 
-/// The environment as it was before the program moved out of the image.
+/// The environment as it was before the launcher added to it.
 pub fn environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os()
         .filter(|(name, _)| name != VARIABLE)
@@ -89,10 +95,8 @@ pub fn apart(host: &Host, image: &Path, placement: &Placement, what: Apart) -> O
     )
 }
 
-/// Executes the copy of the program with the same arguments. Returns only with an error.
-///
-/// # Errors
-/// When neither a directory nor memory can hold the copy, or it cannot be executed.
+/// Executes the kept copy of the program, which is made where there is none, with the same arguments and variables. Returns only
+/// where there can be none, and with the reason.
 pub fn reexec(image: &Path, placement: &Placement) -> io::Error {
     match try_reexec(image, placement) {
         Ok(never) => match never {},
@@ -101,29 +105,16 @@ pub fn reexec(image: &Path, placement: &Placement) -> io::Error {
 }
 
 fn try_reexec(image: &Path, placement: &Placement) -> io::Result<std::convert::Infallible> {
+    let unit = private::unit(|name| std::env::var(name).ok(), image, placement);
+    let Unit { runtime, .. } = unit.ok_or(io::ErrorKind::NotFound)?;
     let arguments = strings(std::env::args_os())?;
-    let told = [
-        placement.build_id.as_bytes(),
-        b":",
-        image.as_os_str().as_bytes(),
-    ]
-    .concat();
-    let variables = std::env::vars_os()
-        .filter(|(name, _)| name != VARIABLE)
-        .chain([(OsString::from(VARIABLE), OsString::from_vec(told))]);
-    let environment = strings(variables.map(|(mut variable, value)| {
+    let environment = strings(std::env::vars_os().map(|(mut variable, value)| {
         variable.push("=");
         variable.push(value);
         variable
     }))?;
-    let unit = private::unit(|name| std::env::var(name).ok(), image, placement);
-    if let Some(Unit { runtime, .. }) = unit {
-        let path = CString::new(runtime.into_os_string().into_vec())?;
-        return Ok(execve(&path, &arguments, &environment)?);
-    }
-    let mut copy = File::from(memfd_create(c"flatimage", MFdFlags::MFD_CLOEXEC)?);
-    private::copy_program(&mut File::open(image)?, &mut copy, placement.elf_size)?;
-    Ok(fexecve(&copy, &arguments, &environment)?)
+    let path = CString::new(runtime.into_os_string().into_vec())?;
+    Ok(execve(&path, &arguments, &environment)?)
 }
 
 fn strings(texts: impl Iterator<Item = OsString>) -> io::Result<Vec<CString>> {

@@ -1,5 +1,5 @@
-//! The tools that an image brings: a static `bash` and a busybox with its applets, programs that serve a root, and one that
-//! fetches files.
+//! The tools that an image brings: a static `bash`, a busybox with its applets, `bwrap` with its libraries, programs that serve a
+//! root, and one that fetches files.
 //!
 //! They follow the program in the image, compressed together (zstd), those of the container first. Behind them is the image's
 //! description ([`description`]), whose table says where each is in what they unpack to; it is only read where a tool is needed
@@ -48,6 +48,7 @@ pub struct Tool {
 enum Directory {
     Bin,
     Sbin,
+    Lib,
     Servers,
     Host,
 }
@@ -57,6 +58,7 @@ impl Directory {
         match self {
             Directory::Bin => "bin",
             Directory::Sbin => "sbin",
+            Directory::Lib => "lib",
             Directory::Servers => "servers",
             Directory::Host => "host",
         }
@@ -108,11 +110,11 @@ pub const FETCHER: &str = "fim-fetch";
 /// As [`all`].
 pub fn table(image: &File) -> io::Result<Vec<Tool>> {
     let mut tools = all(image)?;
-    tools.retain(|tool| matches!(tool.directory, Directory::Bin | Directory::Sbin));
+    tools.retain(|tool| !matches!(tool.directory, Directory::Servers | Directory::Host));
     Ok(tools)
 }
 
-/// Everything that the image was built with; nothing where this program is in no image.
+/// Everything that the image was built with.
 ///
 /// # Errors
 /// When the description cannot be read; `InvalidData` when it is not the one that the image was made with, or no description.
@@ -129,10 +131,7 @@ pub fn metadata(image: &File) -> io::Result<String> {
 }
 
 fn described(image: &File) -> io::Result<Description> {
-    match marker::placement() {
-        Some(placement) => Description::read(image, &placement),
-        None => Ok(Description::default()),
-    }
+    Description::read(image, &marker::read(image)?.placement)
 }
 
 impl Tool {
@@ -294,10 +293,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_in_no_image_has_no_tools() {
-        let nothing = tempfile::tempfile().unwrap();
-        assert!(all(&nothing).unwrap().is_empty());
-        assert_eq!(metadata(&nothing).unwrap(), "{}");
+    fn what_is_no_image_has_no_tools() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        assert_eq!(all(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

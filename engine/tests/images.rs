@@ -39,7 +39,7 @@ fn other() -> PathBuf {
 
 fn marker(image: &Path) -> deploy::marker::Marker {
     let bytes = fs::read(image).unwrap();
-    let (_, marker) = deploy::marker::find(&bytes[..8 << 20]).unwrap();
+    let marker = bytes[deploy::marker::OFFSET..].first_chunk().unwrap();
     deploy::marker::Marker::decode(marker).unwrap()
 }
 
@@ -58,9 +58,8 @@ fn two_distributions_have_one_program_and_do_not_mix_up_what_is_unpacked() {
     let other = other();
     let programs = [blueprint(), &other].map(|image| {
         let mut bytes = fs::read(image).unwrap();
-        bytes.truncate(marker(image).elf_size as usize);
-        let (at, _) = deploy::marker::find(&bytes).unwrap();
-        bytes[at..at + deploy::marker::SIZE].fill(0);
+        bytes.truncate(marker(image).tools_offset as usize);
+        bytes[deploy::marker::OFFSET..][..deploy::marker::SIZE].fill(0);
         bytes
     });
     assert!(programs[0] == programs[1]);
@@ -113,4 +112,26 @@ fn a_damaged_description_is_said_in_one_line_and_found() {
     assert!(ran.out.contains("damaged  description at"), "{ran:?}");
     place.succeed(&["fim-version", "full"]);
     place.assert_clean();
+}
+
+#[test]
+fn a_sandbox_can_be_made_inside_of_an_image_that_has_nothing_but_the_tools() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let inside = "bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev --tmpfs /tmp \
+            bash -c 'echo $$; ls /tmp; echo written > /etc/x' ";
+        // Who is user id 0 needs the capabilities of root for it.
+        let start = match place.shell("id -u").as_str() {
+            "0\n" => "fim-root",
+            _ => "fim-exec",
+        };
+        let asks = [start, "bash", "-c", inside];
+        let ran = place.run(&asks);
+        assert_ne!(ran.code, 0, "{ran:?}");
+        place.succeed(&["fim-perms", "add", "nested"]);
+        let ran = place.run(&asks);
+        assert_eq!(ran.out, "2\n", "{ran:?}");
+        assert!(ran.err.contains("Read-only file system"), "{ran:?}");
+        place.assert_clean();
+    }
 }

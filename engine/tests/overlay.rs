@@ -96,7 +96,7 @@ fn it_is_chosen_in_the_image_and_for_one_start_by_a_variable() {
             "{plan}"
         );
         assert_eq!(prints(&place, "bwrap", TYPE), "overlay\n");
-        assert_eq!(prints(&place, "unionfs", TYPE), "fuse.unionfs\n");
+        assert_eq!(prints(&place, "unionfs", TYPE), "fuse\n");
         place.succeed(&["fim-overlay", "set", "unionfs"]);
         assert_eq!(place.succeed(&["fim-overlay", "show"]), "UNIONFS\n");
         let plan = place.succeed(&["fim-plan"]);
@@ -306,14 +306,14 @@ fn marks_that_the_filesystem_cannot_hold_for_the_kernel_stay_with_the_program() 
 fn changes_in_memory_and_programs_unpacked_in_memory_work() {
     for who in everybody() {
         let place = Place::with_layer(who);
-        for (kind, filesystem) in [("overlayfs", "fuse"), ("unionfs", "fuse.unionfs")] {
+        for (kind, _) in PROGRAMS {
             let script = format!("echo x > /new; rm /second; cat /new /first; ls /second; {TYPE}");
             let mut command = told(&place, kind, &["fim-exec", "bash", "-c", &script]);
             command
                 .env("FIM_DIR_DATA", "/sys/none")
                 .env("HOME", "/sys/none");
             let ran = Ran::of(command);
-            assert_eq!((ran.code, ran.out), (0, format!("x\n1\n{filesystem}\n")));
+            assert_eq!((ran.code, ran.out.as_str()), (0, "x\n1\nfuse\n"));
             assert!(ran.err.contains("changes are lost"), "{}", ran.err);
         }
         place.succeed(&["fim-exec", "true"]);
@@ -529,8 +529,7 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_left_and_the_next_start_work
         let mut chance = Chance(13);
         for round in 0..16 {
             let start = || {
-                // What unionfs-fuse may leave is in the book.
-                let (kind, _) = PROGRAMS[0];
+                let (kind, _) = PROGRAMS[round / 2 % 2];
                 let mut command = told(&place, kind, &["fim-exec", "bash", "-c", BUSY]);
                 command.env("FIM_CASEFOLD", if round % 2 == 0 { "0" } else { "1" });
                 Running::spawned(command)

@@ -63,19 +63,23 @@ fn without_the_permission_there_is_no_socket_no_program_and_no_way_to_ask() {
             !found.contains("portal") && !found.contains("xdg-open"),
             "{found}"
         );
-        // The program of the image is not there under any other name either, and asks nobody where there is nobody.
-        place.write("asker", "");
+        // The program that asks is not there under any other name either, and asks nobody where there is nobody.
+        let kept = fs::read_dir(place.home().join(".cache/flatimage")).unwrap();
+        let kept = kept.flatten().next().unwrap().path().join("runtime");
+        let asker = place.path().join("asker");
+        support::copy(&kept, &asker);
+        place.give(&asker);
         place.succeed(&[
             "fim-bind",
             "add",
             "ro",
-            &place.image.to_string_lossy(),
+            &asker.to_string_lossy(),
             "/run/flatimage-portal/fim_portal",
         ]);
         let ran = Ran::of(shell(&place, "/run/flatimage-portal/fim_portal true"));
         assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{ran:?}");
         assert!(ran.err.contains("cannot reach the host"), "{ran:?}");
-        fs::remove_file(place.path().join("asker")).unwrap();
+        fs::remove_file(asker).unwrap();
         assert!(!place.succeed(&["fim-plan"]).contains("admitted"));
         place.assert_clean();
     }

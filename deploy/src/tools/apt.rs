@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::find::{self, Found, Search};
-use super::{ToolsError, Wanted, failed_server};
+use super::{ToolsError, Wanted, failed_bundle};
 use crate::file::{self, failed};
 
 /// Hooks that distributions hang on an update act on the system's directories and fail for an ordinary user.
@@ -139,7 +139,7 @@ impl Client<'_> {
             .map_err(failed("read", &packages))?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .find(|path| is_package(path, package))
-            .ok_or_else(|| failed_server(package, "it was not downloaded"))?;
+            .ok_or_else(|| failed_bundle(package, "it was not downloaded"))?;
         let tree = self.scratch.join("trees").join(package);
         file::create_dir(&self.scratch.join("trees"))?;
         let dpkg = |option: &str, rest: &OsStr| {

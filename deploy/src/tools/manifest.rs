@@ -16,10 +16,25 @@ pub enum Directory {
     Bin,
     /// Nowhere: the runtime runs it on the host.
     Host,
-    /// Nowhere: what serves the root is started outside of it, see [`super::servers`].
+    /// Beside the former, in `lib`: what programs in it are started by and with, see [`super::bundled`].
+    Lib,
+    /// Nowhere: what serves the root is started outside of it, see [`super::bundled`].
     Servers,
     /// `$FIM_DIR_APP_SBIN`: applets, behind everything else in `PATH`.
     Sbin,
+}
+
+impl Directory {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Directory::Bin => "bin",
+            Directory::Host => "host",
+            Directory::Lib => "lib",
+            Directory::Servers => "servers",
+            Directory::Sbin => "sbin",
+        }
+    }
 }
 
 /// An entry of `tools.json`.

@@ -4,13 +4,14 @@
 //! they run in any root. Each comes from the first place that has it: the directory given with `--tools`, `PATH`, the host's
 //! package client. They are compressed together, because static programs have a library in common, which makes the whole a quarter
 //! smaller. Those of the container come first: whoever needs these stops behind them. They are described by two texts that
-//! follow them: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]). Among them
-//! are programs that a container has nothing of: what serves its root ([`servers`]), and what fetches files for the runtime.
+//! follow them: `tools.json` (see [`manifest::ToolEntry`]) and `meta.json` (see [`manifest::MetaEntry`]). Among them are programs
+//! with their loader and libraries ([`bundled`]): `bwrap` for sandboxes inside of the container, and what serves its root, which a
+//! container has nothing of, as little as of what fetches files for the runtime.
 
 mod apt;
+mod bundled;
 mod find;
 pub mod manifest;
-mod servers;
 
 use std::path::{Path, PathBuf};
 
@@ -131,7 +132,7 @@ pub enum ToolsError {
         /// Why not.
         reason: String,
     },
-    /// A program that stacks the root cannot be bundled.
+    /// A program cannot be bundled with its libraries.
     #[error("cannot bundle `{name}`: {reason}")]
     Bundle {
         /// The program or library.
@@ -191,7 +192,7 @@ impl Tools {
         let servers = tools
             .tools
             .iter()
-            .filter(|tool| servers::serves(&tool.name));
+            .filter(|tool| bundled::serves(&tool.name));
         Ok(Described {
             servers: servers.map(|tool| tool.name.clone()).collect(),
             bytes: manifest::description(&tools, &metadata),
@@ -206,7 +207,7 @@ fn not_described(path: &Path, reason: String) -> ToolsError {
     }
 }
 
-/// A file that the container has nothing of.
+/// A file that is found nowhere but in packages, or made here.
 struct Part {
     name: String,
     directory: Directory,
@@ -256,8 +257,8 @@ pub(crate) fn gather(
         run: &find::run,
     };
     let found = find_or_fetch(cache, &search)?;
-    let (mut parts, without) = match servers::gather(cache, path.as_deref()) {
-        Ok(servers) => (servers, None),
+    let (mut parts, without) = match bundled::gather(cache, path.as_deref()) {
+        Ok(bundled) => (bundled, None),
         Err(reason) => (Vec::new(), Some(reason)),
     };
     parts.push(self::fetcher(fetcher));
@@ -303,7 +304,7 @@ fn find_or_fetch(cache: &Path, search: &Search) -> Result<Vec<Found>, ToolsError
 }
 
 fn inputs(found: &[Found], parts: &[Part]) -> digest::Sum {
-    let mut inputs = Inputs::of_stage("tools 4");
+    let mut inputs = Inputs::of_stage("tools 5");
     for tool in found {
         inputs.add(tool.wanted.name);
         inputs.add(&tool.source);
@@ -372,13 +373,14 @@ fn summary(found: &[Found], parts: &[Part], without: Option<&ToolsError>) -> Str
     let parts = parts
         .iter()
         .map(|part| format!("{} ({})", part.name, part.about.source));
-    let without =
-        without.map(|reason| format!("without fuse-overlayfs and unionfs-fuse, because {reason}"));
+    let without = without.map(|reason| {
+        format!("without bubblewrap, fuse-overlayfs and unionfs-fuse, because {reason}")
+    });
     let all: Vec<String> = tools.chain(parts).chain(without).collect();
     all.join(", ")
 }
 
-fn failed_server(name: &str, reason: &str) -> ToolsError {
+fn failed_bundle(name: &str, reason: &str) -> ToolsError {
     ToolsError::Bundle {
         name: name.to_owned(),
         reason: reason.to_owned(),

@@ -1,7 +1,7 @@
 //! How fast the filesystem of a container is, beside the peers that are installed.
 //!
 //! Every row is measured by turns with its peer in this very run, so that a machine that changes its speed changes it
-//! for both; what counts is the ratio. Needs the packages of `.ci/packages`, and compares with `mksquashfs`,
+//! for both; what counts is the ratio. Needs the packages of `.ci/packages`, and compares with `mksquashfs`, `mkdwarfs`,
 //! `squashfuse_ll` and, as root, the kernel's squashfs where they are there. Run it on an idle machine:
 //! `cargo bench -p flatimage --bench filesystem [-- <row>]`.
 

@@ -10,13 +10,13 @@ use super::measure::{compare, run, time};
 /// Starts of each image.
 const ROUNDS: usize = 40;
 
-/// An image with one small file beside one with a file of 1 GiB more that does not compress.
+/// An image with one small file, 12 MB as a rule, beside one of 4 GiB more that do not compress.
 pub fn size(bench: &Bench) {
     println!("start of `true` by the size of the image");
     let small = with_layers(bench, "small", 1);
     let tree = bench.place.path().join("large");
     fs::create_dir(&tree).expect("a directory");
-    let script = "head -c 1G /dev/urandom > \"$0\"";
+    let script = "head -c 4G /dev/urandom > \"$0\"";
     run(Command::new("sh")
         .args(["-c", script])
         .arg(tree.join("file")));
@@ -30,7 +30,7 @@ pub fn size(bench: &Bench) {
     bench.add(&large, &layer);
     let start = |image: &Path| time(&mut bench.inside(image, &["true"]));
     compare(
-        "1 GiB",
+        "4 GiB",
         ROUNDS,
         || start(&large),
         "small image",

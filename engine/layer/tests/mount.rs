@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use common::mounts::{in_namespaces, memory, overlay, served};
 use common::{fixture, forge, listing, open, opened, packed};
@@ -253,6 +255,64 @@ fn a_mark_of_root_is_seen_as_a_mark_of_everybody() {
         umount2(on.path(), MntFlags::empty()).unwrap();
         serving.join().unwrap();
     });
+}
+
+/// Bytes of a file that the kernel has in memory.
+fn in_memory(path: &Path) -> u64 {
+    let asked = Command::new("fincore")
+        .args(["--bytes", "--noheadings", "--output=RES"])
+        .arg(path)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&asked.stdout)
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn whoever_reads_the_start_of_a_program_gets_all_of_it() {
+    in_namespaces(
+        "whoever_reads_the_start_of_a_program_gets_all_of_it",
+        || {
+            const SIZE: usize = 1_500_123;
+            let tree = tempfile::tempdir().unwrap();
+            let contents = |start: &[u8], size: usize| {
+                let mut bytes: Vec<u8> = (0..size).map(|at| ((at * at) >> 9) as u8).collect();
+                bytes[..start.len()].copy_from_slice(start);
+                bytes
+            };
+            let files = [
+                ("program", contents(b"\x7fELF", SIZE)),
+                ("large", contents(b"\x7fELF", 5 << 20)),
+                ("text", contents(b"text", SIZE)),
+            ];
+            for (name, bytes) in &files {
+                fs::write(tree.path().join(name), bytes).unwrap();
+            }
+            let layer = opened(&packed(tree.path(), &PackOptions::default()).0);
+            let on = tempfile::tempdir().unwrap();
+            let serving = served(vec![Some(layer)], on.path());
+            let path = |name: &str| on.path().join("0").join(name);
+            for (name, _) in &files {
+                let mut start = [0; 4];
+                let file = File::open(path(name)).unwrap();
+                file.read_exact_at(&mut start, 0).unwrap();
+            }
+            let whole = SIZE.next_multiple_of(4096) as u64;
+            while in_memory(&path("program")) < whole {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            for name in ["large", "text"] {
+                assert!(in_memory(&path(name)) < 1 << 20, "{name}");
+            }
+            for (name, bytes) in &files {
+                assert!(fs::read(path(name)).unwrap() == *bytes, "{name}");
+            }
+            umount2(on.path(), MntFlags::empty()).unwrap();
+            serving.join().unwrap();
+        },
+    );
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::desktop::{
     self, ICON_OF_NOTICES, InstallError, Installation, Installed, Notice, is_without_terminal,
 };
 use crate::host::Host;
-use crate::marker;
 use crate::relocate;
 use crate::sandbox::{Failure, plain};
 use crate::trace::trace;
@@ -266,10 +265,8 @@ pub(super) fn tell(arguments: &[OsString], failure: &Failure) {
 
 /// What is said of the image. It is opened anew, because nothing is left open in the background.
 fn notice(text: &str, is_error: bool) -> Notice {
-    let session = marker::placement().and_then(|placement| {
-        let running = relocate::running(&placement).ok()?;
-        Session::open(running, placement).ok()
-    });
+    let image = relocate::running().ok();
+    let session = image.and_then(|image| Session::open(image).ok());
     match session {
         Some(session) => session.notice(text, is_error),
         None => Notice {

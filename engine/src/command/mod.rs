@@ -18,8 +18,8 @@ use crate::image::Image;
 use crate::marker::{self, Placement};
 use crate::portal;
 use crate::release;
-use crate::relocate::{self, Running};
-use crate::sandbox::{Failure, OURS, boxed, lent, plain};
+use crate::relocate::{self, Unknown};
+use crate::sandbox::{Failure, OURS, boxed, handing, lent, plain};
 use crate::tools;
 use crate::trace::trace;
 
@@ -43,7 +43,8 @@ const PREFIX: &[u8] = b"fim-";
 
 /// Runs the program: does what the command line says and answers the exit code.
 pub fn main() -> ExitCode {
-    if let Some(code) = lent::answer().or_else(boxed::answer) {
+    let asked = lent::answer().or_else(boxed::answer);
+    if let Some(code) = asked.or_else(handing::answer) {
         return ExitCode::from(code);
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -63,20 +64,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Result<u8, Failure> {
-    let placement = marker::placement().ok_or_else(|| {
-        Failure::ours("this program is not part of an image; `deploy` makes one of it")
-    })?;
     trace(|| "started".into());
+    let image = relocate::running().map_err(no_image)?;
     let invocation = understand(arguments)?;
-    let running = relocate::running(&placement)
-        .map_err(|error| Failure::ours(format!("/proc is needed: {}", plain(&error))))?;
-    if !running.is_copy && invocation.as_ref().is_none_or(needs_copy) {
-        // A place where nothing can be copied to can be one where nothing is written either:
-        // what cannot go on without a copy says so by itself.
-        let error = relocate::reexec(&running.image, &placement);
-        trace(|| format!("runs from the image itself: {}", plain(&error)));
+    if relocate::is_in_memory() && invocation.as_ref().is_none_or(needs_kept) {
+        let error = relocate::reexec(&image, &known()?);
+        trace(|| format!("runs from memory: {}", plain(&error)));
     }
-    let mut session = Session::open(running, placement)?;
+    let mut session = Session::open(image)?;
     if session.host.environment.contains_key("FIM_MAIN_OFFSET") {
         return print(&format!("{}\n", session.image.first_layer()));
     }
@@ -91,6 +86,30 @@ fn run(arguments: &[OsString]) -> Result<u8, Failure> {
     }
 }
 
+fn no_image(unknown: Unknown) -> Failure {
+    Failure::ours(match unknown {
+        Unknown::Untold => {
+            "this program is started by an image; `deploy` makes one of it".to_owned()
+        }
+        Unknown::Unread(path, error) => {
+            format!(
+                "cannot read the image `{}`: {}",
+                path.display(),
+                plain(&error)
+            )
+        }
+        Unknown::Replaced(path) => format!(
+            "the image `{}` was replaced while it was started; start it again",
+            path.display()
+        ),
+    })
+}
+
+/// Where the parts of this process's image are.
+fn known() -> Result<Placement, Failure> {
+    marker::placement().ok_or_else(|| no_image(Unknown::Untold))
+}
+
 /// The declared command that is typed, if it is one.
 fn understand(arguments: &[OsString]) -> Result<Option<Invocation>, Failure> {
     match arguments.first() {
@@ -101,9 +120,8 @@ fn understand(arguments: &[OsString]) -> Result<Option<Invocation>, Failure> {
     }
 }
 
-/// Whether the image must not be executed meanwhile: it is written, or it should stay writable
-/// for as long as a program runs.
-fn needs_copy(invocation: &Invocation) -> bool {
+/// Whether it lasts, or is worth that the next one is fast.
+fn needs_kept(invocation: &Invocation) -> bool {
     match invocation {
         Invocation::Help(_) => false,
         Invocation::Region { verb, .. } => verb.writes(),
@@ -123,8 +141,6 @@ fn needs_copy(invocation: &Invocation) -> bool {
                         | arguments::Desktop::Clean
                 )
                 | declared::Action::Reset(_)
-                // Not written, but read for so long that a writer would not wait for it.
-                | declared::Action::Verify(_)
         ),
     }
 }
@@ -153,10 +169,12 @@ struct Session {
 }
 
 impl Session {
-    fn open(running: Running, placement: Placement) -> Result<Session, Failure> {
-        let store = Store::open(&running.image, placement.reserved_offset)?;
+    /// Of the image of this process, which is [known](known).
+    fn open(path: PathBuf) -> Result<Session, Failure> {
+        let placement = known()?;
+        let store = Store::open(&path, placement.reserved_offset)?;
         let image = Image {
-            path: running.image,
+            path,
             layers_offset: store.end(),
         };
         Ok(Session {

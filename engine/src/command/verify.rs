@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{Session, json, print, warn};
 use crate::image::external_layers;
+use crate::marker;
 use crate::plan::LayerSource;
 use crate::sandbox::{Failure, plain};
 use crate::tools;
@@ -22,7 +23,7 @@ const DAMAGED: u8 = 1;
 struct Finding {
     /// Whether it is whole.
     ok: bool,
-    /// What it is: `reserved space`, `setting`, `layer`, `description`, `tool`.
+    /// What it is: `reserved space`, `setting`, `layer`, `program`, `description`, `tool`.
     kind: &'static str,
     /// Which one.
     name: String,
@@ -41,6 +42,7 @@ impl Session {
         }
         findings.extend(self.layers_found());
         let image = self.file()?;
+        findings.push(self.program(&image));
         let (described, tools) = match tools::all(&image) {
             Ok(tools) => (Ok(format!("{} tools", tools.len())), tools),
             Err(error) => (Err(plain(&error)), Vec::new()),
@@ -89,6 +91,21 @@ impl Session {
             name: String::new(),
             offset: self.store.base(),
             detail: format!("format {format}, {size} bytes, {copies}"),
+        }
+    }
+
+    fn program(&self, image: &File) -> Finding {
+        let found = self.placement.has_its_runtime(image);
+        Finding {
+            ok: matches!(found, Ok(true)),
+            kind: "program",
+            name: String::new(),
+            offset: marker::RUNTIME_OFFSET,
+            detail: match found {
+                Ok(true) => format!("{} bytes unpacked", self.placement.runtime_size),
+                Ok(false) => "its sha256 is another; copy the image anew".to_owned(),
+                Err(error) => plain(&error),
+            },
         }
     }
 

@@ -252,6 +252,7 @@ impl<'a> Builder<'a> {
         self.show_programs()
             .attempting(|| format!("show {program}"))?;
         let stacking = Stacking {
+            stacker,
             program,
             layers: self.layers,
             upper: root::show_changes(data).attempting(|| "show the data directory".into())?,
@@ -260,10 +261,7 @@ impl<'a> Builder<'a> {
                 Upper::Memory => None,
             },
         };
-        self.servers.push(match stacker {
-            Stacker::UnionfsFuse => stacking::stack_by_itself(&stacking)?,
-            _ => stacking::stack(&stacking, fuse)?,
-        });
+        self.servers.push(stacking::stack(&stacking, fuse)?);
         Ok(())
     }
 

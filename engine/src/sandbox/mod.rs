@@ -27,6 +27,7 @@ mod detach;
 pub(crate) mod failure;
 mod folding;
 mod guest;
+pub(crate) mod handing;
 pub(crate) mod identity;
 pub(crate) mod init;
 mod instance;

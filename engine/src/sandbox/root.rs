@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -137,32 +137,18 @@ pub fn branches(upper: &str) -> String {
     format!("{upper}=RW:{BELOW}=RO")
 }
 
-/// The name of the root as a mount point, for a program that mounts by itself, which needs a `/dev/fuse`.
-pub fn mount_point() -> io::Result<&'static str> {
-    fs::create_dir("/dev")?;
+/// Answers the name of the root as a mount point, for a program that [takes no mounted descriptor](super::handing). It
+/// needs a `/dev/fuse`, and `/bin/fusermount` is this program.
+pub fn offer_mounted() -> io::Result<&'static str> {
+    let ourselves = nix::fcntl::open("/proc/self/exe", OFlag::O_RDONLY, Mode::empty())?;
+    // It stays open when the program is executed.
+    let ourselves = ourselves.into_raw_fd();
+    for directory in ["/dev", "/bin"] {
+        fs::create_dir(directory)?;
+    }
     symlink("../host/dev/fuse", "/dev/fuse")?;
+    symlink(format!("/proc/self/fd/{ourselves}"), "/bin/fusermount")?;
     Ok(ROOT)
-}
-
-/// Whether a program has mounted the root.
-pub fn is_mounted() -> io::Result<bool> {
-    // The place itself is in memory, as all of the stage.
-    let device = |path: &str| Ok::<_, io::Error>(fs::symlink_metadata(path)?.dev());
-    Ok(device(ROOT)? != device("/")?)
-}
-
-/// Takes the mount of the root away from its place.
-pub fn lift_mounted() -> io::Result<OwnedFd> {
-    let root = place::stage(Path::new(ROOT))?;
-    let mount = clone_tree(root.as_fd())?;
-    drop(root);
-    umount2(ROOT, MntFlags::MNT_DETACH)?;
-    Ok(mount)
-}
-
-/// Puts it back, where the mounts may be another copy.
-pub fn put_back(mount: &OwnedFd) -> io::Result<()> {
-    move_mount(mount.as_fd(), place::stage(Path::new(ROOT))?.as_fd())
 }
 
 /// Mounts the stacked root, which `fuse` is the server's side of.

@@ -10,11 +10,10 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,16 +24,20 @@ use nix::unistd::{Pid, dup2_stderr, execve, ftruncate};
 use super::channel::{Channel, Message};
 use super::detach::let_go;
 use super::failure::{Attempt, Failure, plain};
+use super::handing;
 use super::root;
 use crate::sys::{Fork, fork, open_process};
 use crate::tools::LOADER;
+use flatimage_reserved::effect::Stacker;
 
 /// Bytes of what the program says that are kept.
 const LONGEST_WORDS: i64 = 4096;
 
 /// What is stacked by whom.
 pub struct Stacking<'a> {
-    /// The program, one of those on the stage.
+    /// Who stacks.
+    pub stacker: Stacker,
+    /// Its program, one of those on the stage.
     pub program: &'static str,
     /// How many layers there are.
     pub layers: usize,
@@ -62,49 +65,6 @@ pub fn stack(stacking: &Stacking<'_>, fuse: OwnedFd) -> Result<OwnedFd, Failure>
     drop(theirs);
     let stacked = show(&ours, fuse, server);
     stacked.map_err(|failure| ended(stacking, server, &words, failure))
-}
-
-/// As [`stack`], with a program that mounts by itself, at a path: libfuse 2 takes no mounted descriptor. So it mounts in the
-/// namespace that it stays in, and the mount is lifted from there into the copy, or the program would keep alive what it
-/// serves.
-///
-/// # Errors
-/// As [`stack`].
-pub fn stack_by_itself(stacking: &Stacking<'_>) -> Result<OwnedFd, Failure> {
-    let words = Words::new().attempting(|| "make a file in memory".into())?;
-    let at = root::mount_point().attempting(|| "show /dev/fuse".into())?;
-    let server = match fork().attempting(|| "start a process".into())? {
-        Fork::Child => {
-            let _ = dup2_stderr(&words.0);
-            let_go(None);
-            if let Err(error) = execute(stacking, &by_itself(stacking, at)) {
-                eprintln!("{}", plain(&error));
-            }
-            std::process::exit(1)
-        }
-        Fork::Parent(server) => server,
-    };
-    let stacked = lift(server);
-    stacked.map_err(|failure| ended(stacking, server, &words, failure))
-}
-
-/// Waits until `server` serves what it mounted, and takes that into a copy of the mounts.
-fn lift(server: Pid) -> Result<OwnedFd, Failure> {
-    let process = open_process(server).attempting(|| "watch the server".into())?;
-    let mut ends = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-    while !root::is_mounted().attempting(|| "look at the root".into())? {
-        // It says in no other way that it has mounted. That takes a few milliseconds.
-        if poll(&mut ends, PollTimeout::from(1u8)).attempting(|| "wait for the server".into())? > 0
-        {
-            return Err(Failure::ours("it ended"));
-        }
-    }
-    let mount = root::lift_mounted().attempting(|| "lift the root".into())?;
-    unshare(CloneFlags::CLONE_NEWNS).attempting(|| "copy the mounts of the layers".into())?;
-    root::put_back(&mount).attempting(|| "mount the root".into())?;
-    drop(mount);
-    root::examine()?;
-    Ok(process)
 }
 
 /// Whoever stacks the changes next must be alone with them.
@@ -135,51 +95,34 @@ fn run(stacking: &Stacking<'_>, builder: Channel, words: &Words) -> ! {
     let_go(Some(&builder));
     if let Ok(Some(Message::Fuse(fuse))) = builder.receive() {
         drop(builder);
-        if let Err(error) = execute(stacking, &mounted(stacking, &fuse)) {
+        if let Err(error) = execute(stacking, &fuse) {
             eprintln!("{}", plain(&error));
         }
     }
     std::process::exit(1)
 }
 
-/// The arguments of a program that is given a mounted descriptor.
-fn mounted(stacking: &Stacking<'_>, fuse: &OwnedFd) -> [String; 4] {
+fn execute(stacking: &Stacking<'_>, fuse: &OwnedFd) -> io::Result<()> {
     // Whether it stays open is seen in the mount.
     let _ = fcntl(fuse, FcntlArg::F_SETFD(FdFlag::empty()));
-    let options = options(stacking);
-    // In the foreground: the process that is watched is this one. libfuse 3.3 and later take a mounted descriptor for the
-    // mount point.
-    let at = format!("/dev/fd/{}", fuse.as_raw_fd());
-    ["-f".to_owned(), "-o".to_owned(), options, at]
-}
-
-/// The arguments of unionfs-fuse. Attributes are asked for anew each time, since two names of a file are two files to it; so are
-/// contents whose times differ.
-fn by_itself(stacking: &Stacking<'_>, at: &str) -> [String; 5] {
-    let options = "cow,allow_other,default_permissions,use_ino,attr_timeout=0,auto_cache,\
-                   modules=subdir,subdir=/root";
-    [
-        "-f".to_owned(),
-        "-o".to_owned(),
-        options.to_owned(),
-        root::branches(stacking.upper),
-        at.to_owned(),
-    ]
-}
-
-fn execute(stacking: &Stacking<'_>, further: &[String]) -> io::Result<()> {
+    let (further, variable) = match stacking.stacker {
+        Stacker::UnionfsFuse => by_name(stacking, fuse)?,
+        _ => (by_descriptor(stacking, fuse), None),
+    };
     let data = stacking.data;
-    execute_in(root::SERVERS, (stacking.program, further), data)
+    execute_in(root::SERVERS, (stacking.program, further), data, variable)
 }
 
-/// Becomes `program` of the directory `servers`, with these arguments; `data` is the data directory, for whoever looks at the process.
+/// Becomes `program` of the directory `servers`, with these arguments and this further variable; `data` is the data directory, for
+/// whoever looks at the process.
 ///
 /// # Errors
 /// As execve(2).
 pub fn execute_in(
     servers: &str,
-    (program, further): (&str, &[String]),
+    (program, further): (&str, Vec<String>),
     data: Option<&Path>,
+    variable: Option<String>,
 ) -> io::Result<()> {
     // Each file that is open in the container is open in it.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -191,12 +134,33 @@ pub fn execute_in(
         servers.to_owned(),
         format!("{servers}/{program}"),
     ];
-    let arguments = arguments.into_iter().chain(further.iter().cloned());
+    let arguments = strings(arguments.into_iter().chain(further))?;
     let data = data.map(|data| format!("FIM_DIR_DATA={}", data.display()));
-    let arguments = strings(arguments)?;
-    let environment = strings(data)?;
+    let environment = strings(data.into_iter().chain(variable))?;
     execve(&CString::new(loader)?, &arguments, &environment)?;
     Ok(())
+}
+
+/// The arguments of a program that is given a mounted descriptor, which libfuse 3.3 and later take for the mount point.
+fn by_descriptor(stacking: &Stacking<'_>, fuse: &OwnedFd) -> Vec<String> {
+    let at = format!("/dev/fd/{}", fuse.as_raw_fd());
+    in_foreground(&options(stacking), [at])
+}
+
+/// The arguments of unionfs-fuse, and the variable of its `fusermount`. Attributes are asked for anew each time, since two names
+/// of a file are two files to it; so are contents whose times differ.
+fn by_name(stacking: &Stacking<'_>, fuse: &OwnedFd) -> io::Result<(Vec<String>, Option<String>)> {
+    handing::give_up_mounting()?;
+    let options = "cow,use_ino,attr_timeout=0,auto_cache,modules=subdir,subdir=/root";
+    let at = root::offer_mounted()?.to_owned();
+    let arguments = in_foreground(options, [root::branches(stacking.upper), at]);
+    Ok((arguments, Some(handing::variable(fuse.as_raw_fd()))))
+}
+
+/// In the foreground: the process that is watched is this one.
+fn in_foreground<const N: usize>(options: &str, further: [String; N]) -> Vec<String> {
+    let first = ["-f", "-o", options].map(str::to_owned);
+    first.into_iter().chain(further).collect()
 }
 
 /// The paths are the stage's, which are plain: a colon or comma would end an option.

@@ -183,7 +183,8 @@ mod tests {
         let sound = Placement {
             reserved_offset: 4096,
             tools_offset: 7,
-            elf_size: 7,
+            runtime_size: 7,
+            runtime_sum: [0; 32],
             description_offset: 7,
             description_size: text.len() as u64,
             description_sum: Sha256::digest(text).into(),

@@ -8,6 +8,7 @@
 //! Whoever mounts the filesystem may be another process: only the descriptor is needed here. When the last namespace
 //! that holds the mount goes, reads of the descriptor fail with `ENODEV` and the threads end.
 
+mod ahead;
 mod server;
 mod xattr;
 
@@ -144,11 +145,16 @@ pub fn serve(
     let wanted = largest.saturating_mul(MIN_BLOCKS).min(MAX_GROWN_CACHE);
     let cache = BlockCache::new(options.cache_bytes.max(wanted));
     let server = Server::new(Stack::new(layers), cache, options.ids);
+    let (contents, ahead) = server.shared();
     let mut config = Config::default();
     config.acl = SessionACL::All;
     config.n_threads = Some(options.threads.max(1));
     let session =
         Session::from_fd(server, fuse, SessionACL::All, config).map_err(ServeError::Handshake)?;
+    ahead
+        .begin(contents, session.notifier())
+        .map_err(ServeError::Ended)?;
+    drop(ahead);
     let thread = std::thread::Builder::new()
         .name("layers".into())
         .spawn(move || session.run());

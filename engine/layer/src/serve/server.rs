@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -11,6 +12,7 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
+use super::ahead::Ahead;
 use super::{IdMap, xattr};
 use crate::cache::BlockCache;
 use crate::layer::{Attributes, Kind, Seek};
@@ -34,10 +36,32 @@ const WANTED: [InitFlags; 7] = [
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
 ];
 
-/// What answers the kernel.
-pub(super) struct Server {
+/// The layers, and what is decompressed of them.
+pub(super) struct Contents {
     merged: Merged,
     cache: BlockCache,
+}
+
+impl Contents {
+    /// Passes up to `size` bytes of a file from `offset` to `receive`; `None` when there is no such file, or it is damaged.
+    pub(super) fn read<T>(
+        &self,
+        number: u64,
+        offset: u64,
+        size: u32,
+        receive: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
+        let Node::Inode { layer, inode, .. } = self.merged.stack().node(number)? else {
+            return None;
+        };
+        layer.read(&self.cache, inode, offset, size, receive).ok()
+    }
+}
+
+/// What answers the kernel.
+pub(super) struct Server {
+    contents: Arc<Contents>,
+    ahead: Arc<Ahead>,
     ids: IdMap,
     xattrs: xattr::Present,
     /// Whether the kernel understands that `open` and `opendir` need no request.
@@ -50,12 +74,20 @@ impl Server {
     pub(super) fn new(stack: Stack, cache: BlockCache, ids: IdMap) -> Server {
         Server {
             xattrs: xattr::Present::in_layers(&stack),
-            merged: Merged::new(stack),
-            cache,
+            contents: Arc::new(Contents {
+                merged: Merged::new(stack),
+                cache,
+            }),
+            ahead: Arc::default(),
             ids,
             no_open: false,
             no_opendir: false,
         }
+    }
+
+    /// What is served, and who is told what is read of it.
+    pub(super) fn shared(&self) -> (Arc<Contents>, Arc<Ahead>) {
+        (self.contents.clone(), self.ahead.clone())
     }
 
     fn attributes(&self, number: INodeNo) -> Option<FileAttr> {
@@ -111,14 +143,14 @@ impl Server {
             }
         }
         let first = u32::try_from(offset.saturating_sub(2)).map_err(|_| Errno::EINVAL)?;
-        let listed = self.merged.list(directory.0, first, |entry| {
+        let listed = self.contents.merged.list(directory.0, first, |entry| {
             add(entry.number, u64::from(entry.place) + 3, &entry.name)
         });
         listed.ok_or(Errno::ENOENT)
     }
 
     fn stack(&self) -> &Stack {
-        self.merged.stack()
+        self.contents.merged.stack()
     }
 }
 
@@ -142,7 +174,7 @@ impl Filesystem for Server {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = self.merged.find(parent.0, name.as_bytes());
+        let found = self.contents.merged.find(parent.0, name.as_bytes());
         match found.map(|number| self.attributes(INodeNo(number))) {
             Some(Some(attributes)) => reply.entry(&FOREVER, &attributes, Generation(0)),
             Some(None) => reply.error(Errno::EIO),
@@ -185,16 +217,20 @@ impl Filesystem for Server {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let Some(Node::Inode { layer, inode, .. }) = self.stack().node(number.0) else {
+        let Some(Node::Inode { .. }) = self.stack().node(number.0) else {
             return reply.error(Errno::EISDIR);
         };
         let mut reply = Some(reply);
-        let sent = layer.read(&self.cache, inode, offset, size, |bytes| {
+        let sent = self.contents.read(number.0, offset, size, |bytes| {
             if let Some(reply) = reply.take() {
                 reply.data(bytes);
             }
+            if offset == 0 {
+                let size = || self.attributes(number).map_or(0, |found| found.size);
+                self.ahead.starts(number.0, bytes, size);
+            }
         });
-        if let (Err(_), Some(reply)) = (sent, reply) {
+        if let (None, Some(reply)) = (sent, reply) {
             reply.error(Errno::EIO);
         }
     }
@@ -300,12 +336,12 @@ impl Filesystem for Server {
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let value = self
             .xattrs
-            .get(&self.merged, self.ids, number, name.as_bytes());
+            .get(&self.contents.merged, self.ids, number, name.as_bytes());
         xattr::answer(value, size, reply);
     }
 
     fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self.xattrs.list(&self.merged, self.ids, number);
+        let names = self.xattrs.list(&self.contents.merged, self.ids, number);
         xattr::answer(names, size, reply);
     }
 }

@@ -89,6 +89,11 @@ impl Program {
             .map(|first| first.to_string_lossy())
             .unwrap_or_default();
         let target = self.find(&typed)?;
+        if let Target::Action(action) = target
+            && let Some(parsed) = Parsed::of_program(action, arguments)
+        {
+            return Ok(Invocation::Action((action, parsed)));
+        }
         let matches = match command::of(target).try_get_matches_from(arguments) {
             Ok(matches) => matches,
             Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 
 use super::{CliError, PREFIX, Target, command};
-use crate::action::{Argument, ArgumentKind, Shape};
+use crate::action::{ActionDecl, Argument, ArgumentKind, Shape};
 use crate::decl::RegionDecl;
 use crate::verb::Verb;
 
@@ -40,6 +40,20 @@ impl Parsed {
             Target::Action(action) => parsed.take(arguments(&action.shape, verb), matches)?,
         }
         Ok(parsed)
+    }
+
+    /// What a command line says that has a program and its arguments and nothing else, when that is all its command takes. Those
+    /// start containers, and making a parser takes longer than parts of that.
+    pub(super) fn of_program(action: &ActionDecl, arguments: &[OsString]) -> Option<Self> {
+        let Shape::Arguments([argument]) = action.shape else {
+            return None;
+        };
+        let words = arguments.get(1..)?;
+        let only = argument.kind == ArgumentKind::Command;
+        (only && !words.is_empty() && unknown_option(words).is_none()).then(|| Parsed {
+            values: vec![(argument.name, words.to_vec())],
+            ..Parsed::default()
+        })
     }
 
     fn take(
@@ -150,4 +164,65 @@ fn utf8(value: &OsString) -> Result<String, CliError> {
             value.display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARGUMENTS: [Argument; 2] = [
+        Argument {
+            name: "command",
+            kind: ArgumentKind::Command,
+            optional: false,
+            summary: "",
+        },
+        Argument {
+            name: "other",
+            kind: ArgumentKind::Switch,
+            optional: true,
+            summary: "",
+        },
+    ];
+
+    const fn action(arguments: &'static [Argument]) -> ActionDecl {
+        ActionDecl {
+            name: "it",
+            summary: "",
+            docs: "",
+            shape: Shape::Arguments(arguments),
+        }
+    }
+
+    static ALONE: ActionDecl = action(ARGUMENTS.split_at(1).0);
+    static BOTH: ActionDecl = action(&ARGUMENTS);
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split('|').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_program_alone_is_told_apart_as_the_parser_does_it() {
+        for line in [
+            "fim-it|ls",
+            "fim-it|ls|-l|--help",
+            "fim-it|",
+            "fim-it|a b|--|x",
+            "fim-it|x|--other|-h",
+        ] {
+            let arguments = words(line);
+            let target = Target::Action(&ALONE);
+            let matches = command::of(target).try_get_matches_from(&arguments);
+            let parsed = Parsed::new(target, &matches.unwrap()).unwrap();
+            assert_eq!(Parsed::of_program(&ALONE, &arguments), Some(parsed));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_for_the_parser() {
+        for line in ["fim-it", "fim-it|--help", "fim-it|-h|ls", "fim-it|--|ls"] {
+            assert_eq!(Parsed::of_program(&ALONE, &words(line)), None, "{line}");
+        }
+        assert_eq!(Parsed::of_program(&BOTH, &words("fim-it|ls")), None);
+    }
 }

@@ -10,10 +10,10 @@ use nix::unistd::chdir;
 
 use super::{DATA_ONLY, NOTHING, Native};
 use crate::plan::with_account;
+use crate::private;
 use crate::sandbox::channel::Message;
 use crate::sandbox::{peer, place, root};
 use crate::sys::MountAttributes;
-use crate::{marker, private};
 
 /// Bytes of a file of accounts beyond which it is left as it is.
 const LONGEST_ACCOUNTS: u64 = 1 << 20;
@@ -21,9 +21,8 @@ const LONGEST_ACCOUNTS: u64 = 1 << 20;
 impl Native {
     pub(super) fn copy_program(&self, target: &Path) -> io::Result<()> {
         let name = self.go_beside(target)?;
-        let size = marker::placement().map_or(0, |placement| placement.elf_size);
         let mut copy = File::create(name)?;
-        private::copy_program(&mut self.image.try_clone()?, &mut copy, size)?;
+        private::copy_program(&mut copy)?;
         copy.set_permissions(Permissions::from_mode(0o555))?;
         drop(copy);
         chdir("/")?;

@@ -241,12 +241,12 @@ fn stack(outside: &Outside<'_>, fuse: &OwnedFd, locks: BorrowedFd<'_>) -> io::Re
         Some(_) => format!("{LAYERS}/0:{SKELETON}"),
         None => SKELETON.to_owned(),
     };
-    let further = [
+    let further = vec![
         "-f".to_owned(),
         "-o".to_owned(),
         format!("lowerdir={lower},upperdir=../root,workdir=../work"),
         format!("/dev/fd/{}", fuse.as_raw_fd()),
     ];
     let place = format!("/proc/self/fd/{}", servers.as_raw_fd());
-    execute_in(&place, (PROGRAM, &further), Some(outside.data))
+    execute_in(&place, (PROGRAM, further), Some(outside.data), None)
 }

@@ -1,6 +1,6 @@
-//! The programs that stack a container's root where the kernel does not.
+//! The programs that no distribution has static: what stacks a container's root where the kernel does not, and `bwrap`.
 //!
-//! No distribution has them static. So each comes with the loader and the libraries that it names, and those they
+//! Each comes with the loader and the libraries that it names, and those they
 //! name, from the packages of the host's own client: [`crate::linked`] says which. What is got is kept, complete or not at
 //! all. An image without them works, and falls back to the kernel; so a host without a package client, or without a
 //! network, is no reason to build none.
@@ -10,18 +10,22 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::apt::Client;
 use super::manifest::Directory;
-use super::{About, Part, ToolsError, failed_server};
+use super::{About, Part, ToolsError, failed_bundle};
 use crate::file;
 use crate::linked::Linked;
 
 /// The name of the loader in an image, whatever the architecture calls it.
 const LOADER: &str = "ld.so";
 
-/// A program that serves a root.
-struct Server {
+/// A program with libraries.
+struct Program {
     name: &'static str,
+    /// Beside its loader and its libraries.
+    directory: Directory,
     /// The Debian package.
     package: &'static str,
     /// Where in it the program is.
@@ -30,48 +34,75 @@ struct Server {
     licence: &'static str,
 }
 
-const SERVERS: [Server; 2] = [
-    Server {
+const PROGRAMS: [Program; 3] = [
+    Program {
+        name: "bwrap",
+        directory: Directory::Lib,
+        package: "bubblewrap",
+        packaged: "usr/bin/bwrap",
+        licence: "LGPL-2.0-or-later",
+    },
+    Program {
         name: "fuse-overlayfs",
+        directory: Directory::Servers,
         package: "fuse-overlayfs",
         packaged: "usr/bin/fuse-overlayfs",
         licence: "GPL-3.0-or-later",
     },
-    Server {
+    Program {
         name: "unionfs",
+        directory: Directory::Servers,
         package: "unionfs-fuse",
         packaged: "usr/bin/unionfs",
         licence: "BSD-3-Clause",
     },
 ];
 
+/// What a container finds under the name of a program in [`Directory::Lib`]. The places are the runtime's.
+const STARTER: &str = "#!/run/flatimage/bin/bash
+lib=/run/flatimage/lib
+exec $lib/ld.so --library-path $lib --argv0 \"$0\" $lib/${0##*/} \"$@\"
+";
+
 /// Whether a tool is a program that serves a root, and no library.
 pub(super) fn serves(name: &str) -> bool {
-    SERVERS.iter().any(|server| server.name == name)
+    let serves = |program: &Program| program.directory == Directory::Servers;
+    PROGRAMS
+        .iter()
+        .any(|program| serves(program) && program.name == name)
 }
 
-/// SPDX expressions of libraries, by how their names begin. Both allow that whoever gets the library gets its source from
+/// SPDX expressions of libraries, by how their names begin. All allow that whoever gets the library gets its source from
 /// where it came from, which the metadata name.
-const LIBRARIES: [(&str, &str); 2] = [("libfuse", "LGPL-2.1-only"), ("", "LGPL-2.1-or-later")];
+const LIBRARIES: [(&str, &str); 5] = [
+    ("libcap", "BSD-3-Clause OR GPL-2.0-only"),
+    ("libfuse", "LGPL-2.1-only"),
+    ("libpcre2", "BSD-3-Clause"),
+    ("libselinux", "libselinux-1.0"),
+    ("", "LGPL-2.1-or-later"),
+];
 
-/// The servers with everything they need, sorted by name; in words, why there are none.
+/// The programs with everything they need, those of the container first; in words, why there are none.
 pub(super) fn gather(cache: &Path, path: Option<&OsStr>) -> Result<Vec<Part>, ToolsError> {
-    let kept = cache.join("fetched-servers-2");
+    let kept = cache.join("fetched-bundles");
     if let Ok(parts) = load(&kept) {
         return Ok(parts);
     }
-    let scratch = cache.join("apt-servers");
+    let scratch = cache.join("apt-bundles");
     file::remove_dir(&scratch)?;
     let client = Client {
         path: path.unwrap_or_default(),
         scratch: &scratch,
     };
-    client.update("fuse-overlayfs and unionfs-fuse")?;
+    client.update("bubblewrap, fuse-overlayfs and unionfs-fuse")?;
     let mut packages = Packages {
         client: &client,
         got: BTreeMap::new(),
     };
-    let parts = collect(&mut packages)?;
+    let mut parts = Vec::new();
+    for directory in [Directory::Lib, Directory::Servers] {
+        parts.extend(collect(&mut packages, directory)?);
+    }
     keep(&kept, &parts)?;
     file::remove_dir(&scratch)?;
     load(&kept)
@@ -116,19 +147,19 @@ impl Packages<'_> {
             let further = self.got.values().flat_map(|package| &package.depends);
             let mut further = further.filter(|name| name.starts_with("lib"));
             let next = further.find(|name| !self.got.contains_key(*name)).cloned();
-            let next = next.ok_or_else(|| failed_server(name, "no package has it"))?;
+            let next = next.ok_or_else(|| failed_bundle(name, "no package has it"))?;
             self.get(&next)?;
         }
     }
 }
 
 fn about(package: &str, version: &str, name: &str) -> About {
-    let server = SERVERS.iter().find(|server| server.name == name);
+    let program = PROGRAMS.iter().find(|program| program.name == name);
     let library = LIBRARIES.iter().find(|(start, _)| name.starts_with(start));
     About {
         version: version.to_owned(),
-        licence: server
-            .map(|server| server.licence)
+        licence: program
+            .map(|program| program.licence)
             .or(library.map(|(_, licence)| *licence))
             .unwrap_or_default()
             .to_owned(),
@@ -176,30 +207,34 @@ fn find(tree: &Path, name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Every server, and from there whatever is named, until nothing new is.
-fn collect(packages: &mut Packages<'_>) -> Result<Vec<Part>, ToolsError> {
+/// Every program of a directory, and from there whatever is named, until nothing new is.
+fn collect(packages: &mut Packages<'_>, directory: Directory) -> Result<Vec<Part>, ToolsError> {
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut wanted = BTreeSet::new();
     let linked = |name: &str, bytes: &[u8]| {
-        Linked::parse(bytes).map_err(|error| failed_server(name, &error.to_string()))
+        Linked::parse(bytes).map_err(|error| failed_bundle(name, &error.to_string()))
     };
     let mut loader = None;
-    for server in &SERVERS {
-        packages.get(server.package)?;
-        let package = &packages.got[server.package];
-        let program = file::read(&package.tree.join(server.packaged))?;
-        let names = linked(server.name, &program)?;
+    let programs = PROGRAMS
+        .iter()
+        .filter(|program| program.directory == directory);
+    for program in programs {
+        packages.get(program.package)?;
+        let package = &packages.got[program.package];
+        let bytes = file::read(&package.tree.join(program.packaged))?;
+        let names = linked(program.name, &bytes)?;
         loader = names.loader().map(str::to_owned).or(loader);
         wanted.extend(names.libraries);
         let part = Part {
-            name: server.name.to_owned(),
-            directory: Directory::Servers,
-            program,
-            about: about(server.package, &package.version, server.name),
+            name: program.name.to_owned(),
+            directory,
+            program: bytes,
+            about: about(program.package, &package.version, program.name),
         };
         parts.insert(part.name.clone(), part);
     }
-    let loader = loader.ok_or_else(|| failed_server(SERVERS[0].name, "it names no loader"))?;
+    let loader =
+        loader.ok_or_else(|| failed_bundle(directory.name(), "no program names a loader"))?;
     wanted.insert(loader.clone());
     while let Some(name) = wanted.pop_first() {
         let (program, about) = packages.library(&name)?;
@@ -212,7 +247,7 @@ fn collect(packages: &mut Packages<'_>) -> Result<Vec<Part>, ToolsError> {
         };
         let part = Part {
             name: stored.clone(),
-            directory: Directory::Servers,
+            directory,
             program,
             about,
         };
@@ -223,14 +258,47 @@ fn collect(packages: &mut Packages<'_>) -> Result<Vec<Part>, ToolsError> {
     Ok(parts.into_values().collect())
 }
 
+/// How a container starts a program of [`Directory::Lib`].
+fn starter(name: &str) -> Part {
+    Part {
+        name: name.to_owned(),
+        directory: Directory::Bin,
+        program: STARTER.into(),
+        about: About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            licence: "MIT".to_owned(),
+            source: "this project".to_owned(),
+        },
+    }
+}
+
+/// A file that is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    name: String,
+    directory: Directory,
+    about: About,
+}
+
+impl Kept {
+    fn path(&self, below: &Path) -> PathBuf {
+        below.join(format!("{}-{}", self.directory.name(), self.name))
+    }
+}
+
 /// The list goes last, as the mark of a complete collection.
 fn keep(kept: &Path, parts: &[Part]) -> Result<(), ToolsError> {
     file::remove_dir(kept)?;
     file::create_dir(kept)?;
-    let mut list = BTreeMap::new();
+    let mut list = Vec::new();
     for part in parts {
-        file::write_changed(&kept.join(&part.name), &part.program)?;
-        list.insert(&part.name, &part.about);
+        let one = Kept {
+            name: part.name.clone(),
+            directory: part.directory,
+            about: part.about.clone(),
+        };
+        file::write_changed(&one.path(kept), &part.program)?;
+        list.push(one);
     }
     let list = serde_json::to_vec(&list).expect("texts always have a JSON form");
     Ok(file::write_changed(&kept.join("list.json"), &list)?)
@@ -238,18 +306,22 @@ fn keep(kept: &Path, parts: &[Part]) -> Result<(), ToolsError> {
 
 fn load(kept: &Path) -> Result<Vec<Part>, ToolsError> {
     let list = file::read(&kept.join("list.json"))?;
-    let list: BTreeMap<String, About> = serde_json::from_slice(&list)
-        .map_err(|error| failed_server("list.json", &error.to_string()))?;
-    let part = |(name, about): (String, About)| {
-        let program = file::read(&kept.join(&name))?;
+    let list: Vec<Kept> = serde_json::from_slice(&list)
+        .map_err(|error| failed_bundle("list.json", &error.to_string()))?;
+    let starters = PROGRAMS
+        .iter()
+        .filter(|program| program.directory == Directory::Lib)
+        .map(|program| Ok(starter(program.name)));
+    let kept = list.into_iter().map(|one| {
+        let program = file::read(&one.path(kept))?;
         Ok(Part {
-            name,
-            directory: Directory::Servers,
+            name: one.name,
+            directory: one.directory,
             program,
-            about,
+            about: one.about,
         })
-    };
-    list.into_iter().map(part).collect()
+    });
+    starters.chain(kept).collect()
 }
 
 #[cfg(test)]
