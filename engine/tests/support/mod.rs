@@ -10,6 +10,7 @@ pub mod icons;
 pub mod ids;
 pub mod layers;
 pub mod mirror;
+pub mod mounting;
 pub mod podman;
 pub mod prepared;
 pub mod refusing;
