@@ -16,7 +16,7 @@ mod key;
 pub mod listen;
 mod obtain;
 
-pub use key::{Difference, Explicit, Key};
+pub use key::{Explicit, Key};
 pub use obtain::{Obtained, Ready, obtain};
 
 /// A root that lives as long as this, or a copy of its descriptors, does.
