@@ -10,7 +10,7 @@ use support::prepared::NO_FUSE;
 use support::refusing::ordinary;
 use support::running::Running;
 use support::told::{ran, said, unrefused};
-use support::{Place, Ran};
+use support::{Place, Ran, Who, everybody};
 
 /// The program does what each line says.
 const OBEY: &str = "echo ready; while read -r line; do eval \"$line\"; done";
@@ -161,19 +161,23 @@ fn a_mount_that_fails_leaves_the_copy() {
     place.assert_clean();
 }
 
+/// Where root runs the tests: that of a user namespace, as whom others run them, cannot give `bwrap` the rights that it has so.
 #[test]
 fn a_bwrap_that_is_set_user_id_can_use_the_root() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    host.run_by_root(
-        "mount -t tmpfs none /mnt; cp /usr/bin/bwrap /mnt/x; chmod 4755 /mnt/x; \
-         mount --bind /mnt/x /usr/bin/bwrap; umount -l /mnt",
-    );
-    assert_eq!(said(&host, "cat /first; echo x > /new"), "1\n");
-    host.assert_gone();
-    assert_eq!(place.shell("cat /new"), "x\n");
-    drop(host);
-    place.assert_clean();
+    let ordinary = |who: &Who| *who == Who::Ordinary;
+    for who in everybody().into_iter().filter(ordinary) {
+        let place = Place::with_layer(who);
+        let host = Mounting::new(&place);
+        host.run_by_root(
+            "mount -t tmpfs none /mnt; cp /usr/bin/bwrap /mnt/x; chmod 4755 /mnt/x; \
+             mount --bind /mnt/x /usr/bin/bwrap; umount -l /mnt",
+        );
+        assert_eq!(said(&host, "cat /first; echo x > /new"), "1\n");
+        host.assert_gone();
+        assert_eq!(place.shell("cat /new"), "x\n");
+        drop(host);
+        place.assert_clean();
+    }
 }
 
 #[test]
