@@ -221,7 +221,7 @@ mod tests {
 
     /// Both, of which the runtime is made up of this many other bytes.
     fn programs(length: usize) -> Programs {
-        let runtime: Vec<u8> = (0..length).map(|at| (at * at >> 3) as u8).collect();
+        let runtime: Vec<u8> = (0..length).map(|at| ((at * at) >> 3) as u8).collect();
         Programs::new(launcher(), &runtime)
     }
 

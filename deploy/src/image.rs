@@ -18,6 +18,9 @@ use crate::file::{FileError, failed};
 use crate::marker::{self, Marker, MarkerError};
 use crate::tools::manifest::{self, ToolsJson};
 
+/// Bytes at the start of an image of version 2 that its program is in.
+const LARGEST_OLDER_PROGRAM: u64 = 16 << 20;
+
 /// Bytes of the largest description.
 const LARGEST_DESCRIPTION: u64 = 1 << 20;
 
@@ -174,6 +177,15 @@ fn read_marker(path: &Path, file: &File) -> Result<Marker, ImageError> {
         Ok(()) => Marker::decode(&bytes),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(MarkerError::Missing),
         Err(error) => return Err(failed("read", path)(error).into()),
+    };
+    let found = match found {
+        Err(MarkerError::Missing) => {
+            let mut start = Vec::new();
+            let read = file.take(LARGEST_OLDER_PROGRAM).read_to_end(&mut start);
+            read.map_err(failed("read", path))?;
+            Marker::decode_older(&start)
+        }
+        found => found,
     };
     found.map_err(|source| ImageError::Marker {
         path: path.to_owned(),

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::digest;
 use crate::image::{Image, ImageError, entries};
 use crate::report::bytes;
+use crate::tools::manifest::ToolEntry;
 
 /// What is in an image. Offsets and sizes are in bytes.
 #[derive(Debug, Serialize)]
@@ -185,18 +186,22 @@ fn parts(image: &Image) -> Vec<Part> {
 }
 
 fn tools(image: &Image) -> Vec<Tool> {
-    let told = |name: &str, key: &str| {
+    // A program can have the name of what starts it.
+    let told = |entry: &ToolEntry, key: &str| {
         let all = image.metadata["tools"].as_array();
-        let one = all.and_then(|all| all.iter().find(|tool| tool["name"] == name));
+        let same = |tool: &&serde_json::Value| {
+            tool["name"] == entry.name.as_str() && tool["sha256"] == entry.sha256.as_str()
+        };
+        let one = all.and_then(|all| all.iter().find(same));
         one.and_then(|tool| tool[key].as_str())
             .unwrap_or_default()
             .to_owned()
     };
-    let tool = |entry: &crate::tools::manifest::ToolEntry| Tool {
+    let tool = |entry: &ToolEntry| Tool {
         name: entry.name.clone(),
-        version: told(&entry.name, "version"),
-        licence: told(&entry.name, "licence"),
-        source: told(&entry.name, "source"),
+        version: told(entry, "version"),
+        licence: told(entry, "licence"),
+        source: told(entry, "source"),
         size: entry.size,
         sha256: entry.sha256.clone(),
         links: entry.links.len(),

@@ -22,6 +22,9 @@
 //! | 384 | 32 | SHA-256 of the compressed runtime |
 //!
 //! Numbers are little-endian, texts are UTF-8 and filled up with zeros, of which there is at least one.
+//!
+//! Version 2 has no sum of the runtime and is 32 bytes shorter. It is somewhere in the program that the file begins with, which was not
+//! compressed.
 
 /// What the marker begins with.
 pub const MAGIC: [u8; 24] = *b"FLATIMAGE-MARKER-v3\0\0\0\0\0";
@@ -31,6 +34,9 @@ const MAGIC_OF_ANY: &[u8] = b"FLATIMAGE-MARKER-v";
 
 /// Bytes of a marker.
 pub const SIZE: usize = 416;
+
+/// Bytes of one of version 2.
+const OLDER_SIZE: usize = 384;
 
 /// Where the compressed runtime begins, and the launcher and the marker end: a multiple of every page size.
 pub const RUNTIME_OFFSET: usize = 1 << 16;
@@ -101,7 +107,7 @@ pub enum MarkerError {
     Missing,
     /// The marker of another version.
     #[error(
-        "the marker is of version {0} and this deploy knows version 3 only; build the image anew, or use the deploy that made it"
+        "the marker is of version {0} and this deploy knows 2 and 3; build the image anew, or use the deploy that made it"
     )]
     Version(String),
     /// The launcher is no program, or there is no room for it.
@@ -192,6 +198,19 @@ impl Origin {
     }
 }
 
+/// The digits of the version, where this is a marker.
+fn version(bytes: &[u8]) -> Option<String> {
+    let rest = bytes.strip_prefix(MAGIC_OF_ANY)?;
+    let digits: Vec<u8> = rest
+        .iter()
+        .copied()
+        .take_while(u8::is_ascii_digit)
+        .collect();
+    String::from_utf8(digits)
+        .ok()
+        .filter(|digits| !digits.is_empty())
+}
+
 fn is_plain(word: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-:".contains(&byte);
     !word.is_empty() && !word.starts_with('.') && word.bytes().all(plain)
@@ -226,22 +245,40 @@ impl Marker {
     /// # Errors
     /// When it is none, of another version, or a text in it is none.
     pub fn decode(bytes: &[u8; SIZE]) -> Result<Marker, MarkerError> {
+        match version(bytes) {
+            None => Err(MarkerError::Missing),
+            Some(_) if bytes.starts_with(&MAGIC) => Marker::fields(bytes),
+            Some(version) => Err(MarkerError::Version(version)),
+        }
+    }
+
+    /// Reads the first marker of version 2 in the program that an image begins with.
+    ///
+    /// # Errors
+    /// When there is none, or one of another version.
+    pub fn decode_older(program: &[u8]) -> Result<Marker, MarkerError> {
+        let mut windows = program.windows(OLDER_SIZE);
+        let older = windows
+            .find(|window| window[0] == MAGIC[0] && version(window).is_some())
+            .ok_or(MarkerError::Missing)?;
+        match version(older).as_deref() {
+            Some("2") => {
+                let mut bytes = [0; SIZE];
+                bytes[..OLDER_SIZE].copy_from_slice(older);
+                Marker::fields(&bytes)
+            }
+            // Who knows this version has its magic word in it.
+            Some("3") | None => Err(MarkerError::Missing),
+            Some(version) => Err(MarkerError::Version(version.to_owned())),
+        }
+    }
+
+    fn fields(bytes: &[u8; SIZE]) -> Result<Marker, MarkerError> {
         let number = |at: usize| {
             let found = bytes[at..].first_chunk::<8>();
             found.map_or(0, |found| u64::from_le_bytes(*found))
         };
         let sum = |at: usize| bytes[at..].first_chunk::<32>().copied().unwrap_or_default();
-        if let Some(version) = bytes.strip_prefix(MAGIC_OF_ANY)
-            && !bytes.starts_with(&MAGIC)
-        {
-            let version = version.iter().take_while(|byte| byte.is_ascii_digit());
-            return Err(MarkerError::Version(
-                version.map(|byte| char::from(*byte)).collect(),
-            ));
-        }
-        if !bytes.starts_with(&MAGIC) {
-            return Err(MarkerError::Missing);
-        }
         Ok(Marker {
             reserved_offset: number(24),
             tools_offset: number(32),
@@ -349,8 +386,26 @@ pub(crate) mod tests {
             Marker::decode(&old),
             Err(MarkerError::Version("1".to_owned()))
         );
+        assert_eq!(Marker::decode_older(&old), Marker::decode(&old));
         old[0] = b'-';
         assert_eq!(Marker::decode(&old), Err(MarkerError::Missing));
+    }
+
+    #[test]
+    fn a_marker_of_version_2_is_found_in_the_program() {
+        let mut older = marker();
+        older.runtime_sum = [0; 32];
+        let mut bytes = older.encode();
+        bytes[18] = b'2';
+        for before in [0, 1, 70_000] {
+            let mut program = vec![b'F'; before];
+            program.extend(&bytes[..OLDER_SIZE]);
+            assert_eq!(Marker::decode_older(&program), Ok(older.clone()));
+            program.pop();
+            assert_eq!(Marker::decode_older(&program), Err(MarkerError::Missing));
+        }
+        let ours = marker().encode();
+        assert_eq!(Marker::decode_older(&ours), Err(MarkerError::Missing));
     }
 
     #[test]

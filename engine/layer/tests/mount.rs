@@ -278,7 +278,7 @@ fn whoever_reads_the_start_of_a_program_gets_all_of_it() {
             const SIZE: usize = 1_500_123;
             let tree = tempfile::tempdir().unwrap();
             let contents = |start: &[u8], size: usize| {
-                let mut bytes: Vec<u8> = (0..size).map(|at| (at * at >> 9) as u8).collect();
+                let mut bytes: Vec<u8> = (0..size).map(|at| ((at * at) >> 9) as u8).collect();
                 bytes[..start.len()].copy_from_slice(start);
                 bytes
             };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Session, json, print};
 use crate::commit::{disk_usage_here, inside};
 use crate::data::{self, Directory, Location, ids};
-use crate::sandbox::{Failure, plain};
+use crate::sandbox::{self, Failure, plain};
 
 /// What is known of a data directory.
 #[derive(Serialize)]
@@ -41,7 +41,11 @@ impl Session {
         let location = self.location();
         match data::existing(&location.path)? {
             None => eprintln!("there is no data directory {}", location.path.display()),
-            Some(directory) => directory.exclusive()?.purge()?,
+            Some(directory) => {
+                let alone = directory.exclusive()?;
+                sandbox::mend(&alone.directory.path);
+                alone.purge()?;
+            }
         }
         Ok(0)
     }

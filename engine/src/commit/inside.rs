@@ -3,6 +3,8 @@
 //! In a user namespace with the container's map, `stat` answers the ids that the container sees, `security.capability`
 //! is what a program of the container would read, and root may read whatever belongs to those ids: also a file that its
 //! owner has closed to everybody, which an ordinary caller could not read on the host.
+//!
+//! Where the host refuses the namespace and all files are the caller's, the caller does the work, as far as their modes let an owner.
 
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -12,7 +14,7 @@ use nix::sched::CloneFlags;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, getppid, pipe2};
+use nix::unistd::{Pid, geteuid, getppid, pipe2};
 
 use crate::plan::{IdMap, Identity};
 use crate::sandbox::identity::{become_outer_root, map_outer, map_outer_single};
@@ -26,7 +28,18 @@ const FAILED: u8 = b'f';
 /// The host refuses the namespace.
 const REFUSED: u8 = b'r';
 
-/// Runs `work` in a process that is root of a user namespace with `map`, and answers what it answers. The process ends
+/// As whom the work is done.
+enum Worker {
+    /// Root of a new namespace.
+    New,
+    /// Root of a namespace that somebody lent.
+    Lent(Lent),
+    /// The caller.
+    Caller,
+}
+
+/// Runs `work` in a process that is root of a user namespace with `map`, or the caller where the host refuses that and the caller has all
+/// of the files, and answers what it answers. The process ends
 /// with the caller, however that ends. Like every fork, only for a process with one thread.
 ///
 /// # Errors
@@ -38,22 +51,22 @@ pub fn inside(
     let words = |error: io::Error| plain(&error);
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| words(error.into()));
     let parent = Pid::this();
-    let mut lent = None;
+    let mut worker = Worker::New;
     loop {
         let (answer, answering) = pipe()?;
         let (go, going) = pipe()?;
-        let forked = match lent {
-            None => fork_into(CloneFlags::CLONE_NEWUSER),
-            Some(_) => fork(),
+        let forked = match worker {
+            Worker::New => fork_into(CloneFlags::CLONE_NEWUSER),
+            Worker::Lent(_) | Worker::Caller => fork(),
         };
         let child = match forked {
             Err(error) => {
-                lent = Some(borrow(map, lent.as_ref(), &words(error))?);
+                worker = next(map, &worker, &words(error))?;
                 continue;
             }
             Ok(Fork::Child) => {
                 drop((answer, going));
-                let (letter, text) = match enter(map, parent, go, lent) {
+                let (letter, text) = match enter(map, parent, go, &worker) {
                     Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                         (REFUSED, words(error))
                     }
@@ -85,23 +98,34 @@ pub fn inside(
         match text.split_first() {
             Some((&REFUSED, reason)) => {
                 let reason = String::from_utf8_lossy(reason);
-                lent = Some(borrow(map, lent.as_ref(), &reason)?);
+                worker = next(map, &worker, &reason)?;
             }
             _ => return understood(&text),
         }
     }
 }
 
-/// The namespace of a program of the host that may make one, after `reason` was why this one may not.
-fn borrow(map: &IdMap, before: Option<&Lent>, reason: &str) -> Result<Lent, String> {
+/// Who does it after `reason` was why `before` cannot: root of a namespace of a program of the host that may make one, or the caller.
+fn next(map: &IdMap, before: &Worker, reason: &str) -> Result<Worker, String> {
+    let is_first = matches!(before, Worker::New);
+    if let Some(lent) = is_first.then(|| borrow(map)).flatten() {
+        return Ok(Worker::Lent(lent));
+    }
+    let is_owner =
+        matches!(*map, IdMap::Single { uid, .. } if uid == geteuid().as_raw() && uid != 0);
+    match (before, is_owner) {
+        (Worker::New | Worker::Lent(_), true) => Ok(Worker::Caller),
+        _ => Err(format!("no user namespace: {reason}")),
+    }
+}
+
+fn borrow(map: &IdMap) -> Option<Lent> {
     let identity = Identity {
         uid: 0,
         gid: 0,
         map: map.clone(),
     };
-    let lender = lent::lender().filter(|_| before.is_none());
-    let borrowed = lender.and_then(|lender| lent::borrow(&lender, &identity, None).ok());
-    borrowed.ok_or_else(|| format!("no user namespace: {reason}"))
+    lent::borrow(&lent::lender()?, &identity, None).ok()
 }
 
 fn understood(answer: &[u8]) -> Result<String, String> {
@@ -112,11 +136,12 @@ fn understood(answer: &[u8]) -> Result<String, String> {
     }
 }
 
-fn enter(map: &IdMap, parent: Pid, go: OwnedFd, lent: Option<Lent>) -> io::Result<()> {
+fn enter(map: &IdMap, parent: Pid, go: OwnedFd, worker: &Worker) -> io::Result<()> {
     match *map {
-        IdMap::Single { uid, gid } => match lent {
-            Some(lent) => lent.become_root()?,
-            None => map_outer_single(uid, gid)?,
+        IdMap::Single { uid, gid } => match worker {
+            Worker::New => map_outer_single(uid, gid)?,
+            Worker::Lent(lent) => lent.become_root()?,
+            Worker::Caller => {}
         },
         _ => {
             std::fs::File::from(go).read_exact(&mut [0])?;

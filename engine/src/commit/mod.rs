@@ -10,9 +10,10 @@ use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use flatimage_layer::{PackError, PackOptions, Progress, pack};
-use nix::unistd::fchdir;
+use flatimage_layer::{Owners, PackError, PackOptions, Progress, pack};
+use nix::unistd::{fchdir, geteuid};
 
+use crate::data::changes::MOUNTS;
 use crate::plan::IdMap;
 use crate::sandbox::plain;
 
@@ -60,8 +61,17 @@ pub fn pack_changes(
 /// Packs the working directory.
 fn pack_here(layer: &File, level: u8, progress: &mut dyn FnMut(Progress)) -> Result<(), String> {
     let mut out = BufWriter::new(layer);
+    let owners = match geteuid().is_root() {
+        true => Owners::AsFound,
+        // It is done by the caller, who has all of them.
+        false => Owners::Mapped {
+            uids: Vec::new(),
+            gids: Vec::new(),
+        },
+    };
     let options = PackOptions {
         level,
+        owners,
         ..PackOptions::default()
     };
     pack(Path::new("."), &mut out, &options, progress).map_err(|error| match error {
@@ -71,7 +81,7 @@ fn pack_here(layer: &File, level: u8, progress: &mut dyn FnMut(Progress)) -> Res
     out.flush().map_err(|error| plain(&error))
 }
 
-/// Bytes that the files below the working directory take on their disk; a hard link counts once.
+/// Bytes that the files below the working directory, a data directory, take on their disk; a hard link counts once.
 ///
 /// # Errors
 /// In words: the first directory that cannot be read.
@@ -80,10 +90,15 @@ pub fn disk_usage_here() -> Result<u64, String> {
     let mut seen = std::collections::HashSet::new();
     let mut bytes = 0;
     let mut open = vec![Path::new(".").to_owned()];
+    // A root that is mounted there shows what is counted elsewhere, and may be dead.
+    let mounts = Path::new(".").join(MOUNTS);
     while let Some(directory) = open.pop() {
         let words = |error| format!("{}: {}", directory.display(), plain(&error));
         for entry in fs::read_dir(&directory).map_err(words)? {
             let entry = entry.map_err(words)?;
+            if entry.path() == mounts {
+                continue;
+            }
             let found = entry.metadata().map_err(words)?;
             if found.is_dir() {
                 open.push(entry.path());

@@ -38,11 +38,12 @@ const COMMITTED: &str = "root.committed";
 
 /// Everything that an image makes in its data directory, in the order in which it is removed once the changes are set
 /// aside. The file with the locks comes last: until then no start gets in.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     COMMITTED,
     ROOT,
     "work",
     COPIES,
+    MOUNTS,
     LAYERS,
     RECIPES,
     DOWNLOADS,
@@ -63,6 +64,9 @@ pub const LAYERS: &str = "layers";
 
 /// Plain copies of layers, see [`crate::unpack::copy`].
 pub const COPIES: &str = "copies";
+
+/// Where a root is mounted outside of namespaces, see [`crate::sandbox::mend`].
+pub const MOUNTS: &str = "mounts";
 
 /// Recipes that were fetched, by distribution.
 pub const RECIPES: &str = "recipes";

@@ -25,6 +25,7 @@ use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -98,6 +99,12 @@ impl Instances {
         self.0.read_exact_at(&mut bytes, 0)?;
         gate.state = State::parse(&String::from_utf8_lossy(&bytes));
         Ok(gate)
+    }
+}
+
+impl AsFd for Instances {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -77,10 +77,7 @@ impl Directory {
 
     /// Whether there are marks of unionfs-fuse, which only a start can make the kernel's.
     pub fn has_marks_of_unionfs(&self) -> bool {
-        matches!(
-            recorded(&self.path.join(NAME)),
-            Recorded::Unionfs | Recorded::UnionfsBegun
-        )
+        are_of_unionfs(&self.path)
     }
 
     fn translate(&self, map: &IdMap) -> Result<(), String> {
@@ -99,6 +96,14 @@ impl Directory {
         })
         .map(drop)
     }
+}
+
+/// Whether there are marks of unionfs-fuse in the data directory `data`.
+pub fn are_of_unionfs(data: &Path) -> bool {
+    matches!(
+        recorded(&data.join(NAME)),
+        Recorded::Unionfs | Recorded::UnionfsBegun
+    )
 }
 
 /// Whose marks there may be, beside the kernel's.

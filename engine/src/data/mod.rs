@@ -5,6 +5,7 @@
 //! <data>/root.committed   changes that are in a layer by now and wait to be removed, see [`changes`]
 //! <data>/work     what overlayfs needs beside it
 //! <data>/copies  plain copies of layers, for hosts on which nothing can be stacked
+//! <data>/mounts  where a root is mounted, on hosts where only `fusermount3` may mount
 //! <data>/layers   layers that are stacked on the embedded ones
 //! <data>/recipes  recipes that were fetched
 //! <data>/downloads   files that are being fetched, or were in part
@@ -18,6 +19,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -268,6 +270,11 @@ impl Directory {
         let living = self.living(&gate)?;
         let token = gate.token().map_err(|error| self.unusable(error))?;
         Ok((living, token.to_owned()))
+    }
+
+    /// What the locks of this start are on: whoever has a copy of it keeps others from being alone, as the instance does.
+    pub fn locks(&self) -> BorrowedFd<'_> {
+        self.instances.as_fd()
     }
 
     fn unusable(&self, source: io::Error) -> DataError {

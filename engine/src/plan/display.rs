@@ -67,6 +67,13 @@ impl Display for Rung {
                     program.display()
                 )?;
             }
+            Maker::Outside { program, mounter } => {
+                let (program, mounter) = (program.display(), mounter.display());
+                write!(
+                    to,
+                    "sandbox    made by {program} from arguments, around an overlay that {mounter} mounts"
+                )?;
+            }
             Maker::Nobody => write!(to, "sandbox    none, and no start")?,
         }
         if let Some(reason) = &self.reason {
@@ -170,6 +177,12 @@ impl Display for RootAction {
             RootAction::Copy { directory } => {
                 write!(to, "copy       {} with all changes", directory.display())
             }
+            RootAction::Outside { directory, changes } => write!(
+                to,
+                "outside    {} with changes in {}",
+                directory.display(),
+                changes.display()
+            ),
             RootAction::Fold => write!(to, "fold       names are found in any case"),
         }
     }

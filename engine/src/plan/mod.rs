@@ -163,6 +163,13 @@ pub enum RootAction {
         /// The directory, in the data directory.
         directory: PathBuf,
     },
+    /// Has the root mounted outside of namespaces, as the host allows ordinary users.
+    Outside {
+        /// Where the root is mounted.
+        directory: PathBuf,
+        /// Where changes go: the data directory.
+        changes: PathBuf,
+    },
     /// Shows the root over FUSE so that names are found in any case.
     Fold,
 }

@@ -38,6 +38,8 @@ pub enum Lack {
     Places,
     /// What root of the container may do with files of others.
     Capabilities,
+    /// That nothing is left, whatever is killed.
+    CleanUp,
 }
 
 impl Lack {
@@ -50,6 +52,7 @@ impl Lack {
             Lack::Nesting => "namespace",
             Lack::Places => "places of mounts",
             Lack::Capabilities => "capabilities",
+            Lack::CleanUp => "certain end",
         }
     }
 
@@ -72,6 +75,9 @@ impl Lack {
             Lack::Capabilities => {
                 "capabilities of root: fim-root has the user id 0 and no right beyond the caller's"
             }
+            Lack::CleanUp => {
+                "an end that is certain: when all of its processes are killed at once a dead mount stays, which the next start takes away"
+            }
         }
     }
 }
@@ -85,6 +91,13 @@ pub enum Maker {
     Native,
     /// A program of the host that may, where this one may not. All else is done as natively.
     Bwrap(PathBuf),
+    /// A program of the host makes the whole sandbox from its arguments, around an overlay that another one mounts outside of it.
+    Outside {
+        /// The one that makes the sandbox.
+        program: PathBuf,
+        /// The one that mounts.
+        mounter: PathBuf,
+    },
     /// A program of the host makes the whole sandbox from its arguments, around a plain copy of the layers.
     Arguments(PathBuf),
     /// Nobody: the host refuses them.
@@ -128,7 +141,7 @@ impl Plan {
                 plan.steps.retain(|step| !is_name(step));
             }
             // They come with who makes the sandbox.
-            Lack::Overlay | Lack::Nesting | Lack::Places | Lack::Capabilities => {}
+            Lack::Overlay | Lack::Nesting | Lack::Places | Lack::Capabilities | Lack::CleanUp => {}
         }
         plan
     }
@@ -136,10 +149,50 @@ impl Plan {
     /// The same plan with a sandbox that `program` makes from its arguments around a copy of the layers in `directory`, because of
     /// `reason`.
     pub fn copied(&self, program: &Path, directory: &Path, reason: &str) -> Plan {
-        let mut plan = self.clone();
-        plan.rung.maker = Maker::Arguments(program.to_owned());
-        plan.rung.reason = Some(reason.to_owned());
-        plan.rung.lacks = vec![Lack::Overlay, Lack::Nesting, Lack::Places];
+        let rung = Rung {
+            maker: Maker::Arguments(program.to_owned()),
+            reason: Some(reason.to_owned()),
+            lacks: vec![Lack::Overlay, Lack::Nesting, Lack::Places],
+        };
+        self.around(
+            rung,
+            RootAction::Copy {
+                directory: directory.to_owned(),
+            },
+        )
+    }
+
+    /// The same plan with a sandbox that `program` makes from its arguments around a root in `directory` that is mounted with
+    /// `mounter`, with the changes in the data directory `changes`, because of `reason`.
+    pub fn outside(
+        &self,
+        (program, mounter): (&Path, &Path),
+        (directory, changes): (&Path, &Path),
+        reason: &str,
+    ) -> Plan {
+        let rung = Rung {
+            maker: Maker::Outside {
+                program: program.to_owned(),
+                mounter: mounter.to_owned(),
+            },
+            reason: Some(reason.to_owned()),
+            lacks: vec![Lack::CleanUp, Lack::Nesting, Lack::Places],
+        };
+        self.around(
+            rung,
+            RootAction::Outside {
+                directory: directory.to_owned(),
+                changes: changes.to_owned(),
+            },
+        )
+    }
+
+    /// The same plan on a rung where the root is there before the sandbox is.
+    fn around(&self, rung: Rung, root: RootAction) -> Plan {
+        let mut plan = Plan {
+            rung,
+            ..self.clone()
+        };
         if !plan.exec.capabilities.is_empty() {
             plan.rung.lacks.push(Lack::Capabilities);
             plan.exec.capabilities = Vec::new();
@@ -147,23 +200,34 @@ impl Plan {
         plan.root
             .retain(|step| matches!(step.action, RootAction::Skeleton { .. }));
         plan.root.push(Step {
-            action: RootAction::Copy {
-                directory: directory.to_owned(),
-            },
+            action: root,
             cause: DEFAULT.to_owned(),
         });
         plan
     }
 
-    /// Who makes the whole sandbox from arguments, and the copy of the layers that is its root.
-    pub fn copy(&self) -> Option<(&Path, &Path)> {
-        let Maker::Arguments(program) = &self.rung.maker else {
-            return None;
+    /// Who makes the whole sandbox from arguments, and the directory that becomes its root.
+    pub fn boxed(&self) -> Option<(&Path, &Path)> {
+        let program = match &self.rung.maker {
+            Maker::Arguments(program) | Maker::Outside { program, .. } => program.as_path(),
+            Maker::Native | Maker::Bwrap(_) | Maker::Nobody => return None,
         };
         self.root.iter().find_map(|step| match &step.action {
-            RootAction::Copy { directory } => Some((program.as_path(), directory.as_path())),
+            RootAction::Copy { directory } | RootAction::Outside { directory, .. } => {
+                Some((program, directory.as_path()))
+            }
             _ => None,
         })
+    }
+
+    /// Whether its root is a plain copy of the layers.
+    pub fn is_copied(&self) -> bool {
+        matches!(self.rung.maker, Maker::Arguments(_))
+    }
+
+    /// Whether its root is mounted outside of namespaces.
+    pub fn is_outside(&self) -> bool {
+        matches!(self.rung.maker, Maker::Outside { .. })
     }
 
     /// The same plan where there is no start, because of `reason`.
@@ -183,7 +247,7 @@ impl Plan {
     pub fn lender(&self) -> Option<&Path> {
         match &self.rung.maker {
             Maker::Bwrap(program) => Some(program),
-            Maker::Native | Maker::Arguments(_) | Maker::Nobody => None,
+            _ => None,
         }
     }
 }

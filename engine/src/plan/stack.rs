@@ -36,6 +36,11 @@ impl Stack {
         }
     }
 
+    /// Whether `stacker` could do it.
+    pub fn can(&self, stacker: Stacker) -> bool {
+        self.with == stacker || self.further.contains(&stacker)
+    }
+
     /// Who does it once `reason` showed that this one cannot; `None` when nobody is left.
     fn next(&self, reason: &str) -> Option<Stack> {
         let (with, further) = self.further.split_first()?;

@@ -60,7 +60,7 @@ fn begin(socket: &OwnedFd, streams: [OwnedFd; 3]) -> Result<SignalFd, Failure> {
         .and_then(|()| dup2_stderr(&error))
         .attempting(|| "take the program's streams".into())?;
     drop((input, output, error));
-    close_all_but(3, socket.as_fd()).attempting(|| "close what is the container's".into())?;
+    close_all_but(3, &[socket.as_fd()]).attempting(|| "close what is the container's".into())?;
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
     set.thread_set_mask()

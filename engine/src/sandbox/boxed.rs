@@ -1,6 +1,7 @@
 //! The sandbox that `bwrap` makes from its arguments, where it may and what it starts may not.
 //!
-//! Its root is a [plain copy](crate::unpack::copy) of the layers, which any number of instances can use at once. The first process is
+//! Its root is one that is mounted [outside](super::outside), or a [plain copy](crate::unpack::copy) of the layers. Any number of
+//! instances can use either at once. The first process is
 //! this program, which `bwrap` starts with everything mounted and no capability ([`answer`]): it makes the sockets that are wanted,
 //! gives up the rest, and is from then on what the first process of every container is.
 
@@ -63,8 +64,8 @@ const OF_TERMINALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQU
 
 const STREAMS: [Stream; 3] = [Stream::Input, Stream::Output, Stream::Error];
 
-/// Whether `program` can make a sandbox from arguments: it makes one that is as ours are, without anything in it.
-pub fn can(program: &Path) -> bool {
+/// Whether `program` can make a sandbox from arguments around `root`: it makes one that is as ours are, without anything in it.
+pub fn can(program: &Path, root: &Path) -> bool {
     let probe = || -> io::Result<bool> {
         let ourselves = ourselves()?;
         let mut command = Command::new(program);
@@ -84,7 +85,9 @@ pub fn can(program: &Path) -> bool {
                 "--as-pid-1",
                 "--die-with-parent",
             ])
-            .args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"])
+            .arg("--ro-bind")
+            .arg(root)
+            .args(["/", "--dev", "/dev", "--proc", "/proc"])
             .arg(format!("/proc/self/fd/{}", ourselves.as_raw_fd()))
             .env_clear()
             .env(VARIABLE, "0:0")
@@ -102,7 +105,7 @@ fn ourselves() -> io::Result<OwnedFd> {
     Ok(opened?)
 }
 
-/// Starts an instance in `copy` by `program`.
+/// Starts an instance around `copy`, which is the root, by `program`.
 ///
 /// # Errors
 /// When the plan asks for what cannot be had so, or there can be no process.
@@ -170,7 +173,10 @@ pub fn enter(
 }
 
 /// Makes what the skeleton has and the copy lacks.
-fn furnish(plan: &Plan, copy: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// As mkdir(2), open(2) and symlink(2).
+pub fn furnish(plan: &Plan, copy: &Path) -> io::Result<()> {
     let root = place::stage(copy)?;
     for step in &plan.root {
         let RootAction::Skeleton {

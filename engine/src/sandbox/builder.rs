@@ -341,7 +341,9 @@ impl RootKernel for Builder<'_> {
                 links,
             } => self.create_skeleton(Places::new(directories, files, links)),
             RootAction::Overlay { upper, stack } => self.overlay(upper, stack),
-            RootAction::Copy { .. } => Err(Failure::ours("a copy is not built")),
+            RootAction::Copy { .. } | RootAction::Outside { .. } => {
+                Err(Failure::ours("a root of files that are there is not built"))
+            }
             RootAction::Fold => self.fold(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What cannot be let go of does no harm but to outlive its owner, so nothing here fails.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -15,14 +15,18 @@ use crate::sys::close_all_but;
 /// Leaves session, working directory, standard input and output, and every other descriptor but that of `keep` and standard
 /// error.
 pub fn let_go(keep: Option<&Channel>) {
+    let keep: Vec<_> = keep.iter().map(|channel| channel.as_fd()).collect();
+    let_go_of_all_but(&keep);
+}
+
+/// As [`let_go`], for who keeps several descriptors.
+pub fn let_go_of_all_but(keep: &[BorrowedFd<'_>]) {
     let _ = setsid();
     let _ = signals::restore_defaults();
     let _ = chdir("/");
     silence(dup2_stdin);
     silence(dup2_stdout);
-    // Standard error stays in any case.
-    let error = std::io::stderr();
-    let _ = close_all_but(3, keep.map_or(error.as_fd(), AsFd::as_fd));
+    let _ = close_all_but(3, keep);
 }
 
 /// Leaves standard error, once there is nothing more to say: whoever waits for the end of the supervisor's output must

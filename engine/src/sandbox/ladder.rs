@@ -3,8 +3,9 @@
 //! 1. This program makes the namespaces.
 //! 2. A program of the host that may makes them ([lent](super::lent)), and all else is the same.
 //!
-//! 3. That program makes the sandbox from its arguments ([boxed](super::boxed)), around a plain copy of the layers. Some of what the
-//!    sandbox promises does not hold then, so that this has to be asked for.
+//! 3. That program makes the sandbox from its arguments ([boxed](super::boxed)), around an overlay that another one mounts
+//!    [outside](super::outside). Some of what the sandbox promises does not hold then, so that this has to be asked for.
+//! 4. The same around a plain copy of the layers.
 //!
 //! What of the sandbox a host does not give in these namespaces is left out, if that is asked for.
 //!
@@ -12,7 +13,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flatimage_reserved::declared::Sandbox;
 use nix::sched::CloneFlags;
@@ -23,7 +24,7 @@ use super::channel::{Channel, Message};
 use super::failure::{Attempt, Failure};
 use super::lent::{self, Lent};
 use super::shared::{Key, Obtained, Ready, SharedRoot};
-use super::{Context, boxed, identity, refusal, root};
+use super::{Context, boxed, identity, outside, refusal, root};
 use crate::plan::{Action, IdMap, Lack, Maker, Plan};
 use crate::sys::{Fork, MountAttributes, create_filesystem, fork_into};
 use crate::trace::trace;
@@ -36,7 +37,7 @@ use crate::unpack;
 pub fn next(plan: &Plan, refusal: Failure) -> Result<(Plan, Lent), Failure> {
     let program = match plan.rung.maker {
         Maker::Native => lent::lender(),
-        Maker::Bwrap(_) | Maker::Arguments(_) | Maker::Nobody => None,
+        _ => None,
     };
     let Some(program) = program else {
         return Err(refusal);
@@ -55,53 +56,112 @@ pub fn next(plan: &Plan, refusal: Failure) -> Result<(Plan, Lent), Failure> {
     }
 }
 
-/// A copy of the layers in the place of a root, with a warning for all that is missing.
+/// A root around which `bwrap` makes the sandbox, with a warning for all that is missing: an overlay that is mounted outside, or
+/// else a copy of the layers.
 ///
 /// # Errors
 /// `refusal` unless that was asked for and can be had.
-pub fn copy(plan: &Plan, refusal: Failure, context: &Context<'_>) -> Result<Ready, Failure> {
+pub fn last(plan: &Plan, refusal: Failure, context: &Context<'_>) -> Result<Ready, Failure> {
     let data = context.data.map(|data| data.path.as_path());
-    let lower = copied(plan, refusal, context.sandbox, data)?;
-    ready_copy(plan, lower, context)
+    let boxed = Boxed::of(plan, refusal, context.sandbox, data)?;
+    if let Some(lower) = boxed.outside() {
+        match outside::build(plan, &lower, context) {
+            Ok(root) => {
+                let copy = boxed.copy_directory();
+                if copy.is_dir() {
+                    (context.warn)(&format!(
+                        "changes of starts around a plain copy stay in {}, and this start does not see them",
+                        copy.display()
+                    ));
+                }
+                return Ok(told(lower, root, context));
+            }
+            Err(failure) => trace(|| format!("no overlay outside: {}", failure.text)),
+        }
+    }
+    ready_copy(plan, boxed.copied(), context)
 }
 
-/// The plan with a copy in the data directory `data`.
-///
-/// # Errors
-/// `refusal` unless that was asked for and can be had; it says so where it could be.
-fn copied(
-    plan: &Plan,
-    refusal: Failure,
-    sandbox: Sandbox,
-    data: Option<&Path>,
-) -> Result<Plan, Failure> {
-    let is_possible = matches!(plan.identity.map, IdMap::Single { .. }) && !plan.is_folded();
-    let data = data.filter(|_| is_possible);
-    let able = || lent::lender().filter(|program| boxed::can(program));
-    let Some((data, program)) = data.and_then(|data| Some((data, able()?))) else {
-        return Err(refusal);
-    };
-    match sandbox {
-        Sandbox::Required => Err(Failure {
-            text: format!(
-                "{}, or start in a plain copy of its files, with less of a sandbox, by FIM_SANDBOX=best-effort",
-                refusal.text
-            ),
-            ..refusal
-        }),
-        Sandbox::BestEffort => {
-            let directory = unpack::copy_of(data, Key::of(plan).layers());
-            Ok(plan.copied(&program, &directory, &refusal.text))
+/// What the sandbox of a start can be made around where `bwrap` makes it from arguments.
+struct Boxed<'a> {
+    plan: &'a Plan,
+    program: PathBuf,
+    data: &'a Path,
+    reason: String,
+}
+
+impl<'a> Boxed<'a> {
+    /// With the data directory `data`.
+    ///
+    /// # Errors
+    /// `refusal` unless that was asked for and can be had; it says so where it could be.
+    fn of(
+        plan: &'a Plan,
+        refusal: Failure,
+        sandbox: Sandbox,
+        data: Option<&'a Path>,
+    ) -> Result<Boxed<'a>, Failure> {
+        let is_possible = matches!(plan.identity.map, IdMap::Single { .. }) && !plan.is_folded();
+        let data = data.filter(|_| is_possible);
+        let able = || lent::lender().filter(|program| boxed::can(program, Path::new("/")));
+        let Some((data, program)) = data.and_then(|data| Some((data, able()?))) else {
+            return Err(refusal);
+        };
+        match sandbox {
+            Sandbox::Required => Err(Failure {
+                text: format!(
+                    "{}, or start with less of a sandbox by FIM_SANDBOX=best-effort",
+                    refusal.text
+                ),
+                ..refusal
+            }),
+            Sandbox::BestEffort => Ok(Boxed {
+                plan,
+                program,
+                data,
+                reason: refusal.text,
+            }),
         }
+    }
+
+    /// The plan with an overlay outside, if there can be one.
+    fn outside(&self) -> Option<Plan> {
+        let mounter = outside::mounter_for(self.plan, self.data)?;
+        Some(self.plan.outside(
+            (&self.program, &mounter),
+            (&outside::root_of(self.data), self.data),
+            &self.reason,
+        ))
+    }
+
+    /// The plan with a copy.
+    fn copied(&self) -> Plan {
+        let directory = self.copy_directory();
+        self.plan.copied(&self.program, &directory, &self.reason)
+    }
+
+    fn copy_directory(&self) -> PathBuf {
+        unpack::copy_of(self.data, Key::of(self.plan).layers())
     }
 }
 
-fn ready_copy(plan: &Plan, lower: Plan, context: &Context<'_>) -> Result<Ready, Failure> {
+/// Warns of all that is missing.
+fn told(lower: Plan, root: SharedRoot, context: &Context<'_>) -> Ready {
     for lack in &lower.rung.lacks {
         (context.warn)(&format!("the container lacks {}", lack.words()));
     }
     trace(|| lower.rung.to_string());
-    if let Some((_, directory)) = lower.copy() {
+    Ready {
+        root,
+        entering: None,
+        nested: None,
+        is_lent: false,
+        plan: Some(Box::new(lower)),
+    }
+}
+
+fn ready_copy(plan: &Plan, lower: Plan, context: &Context<'_>) -> Result<Ready, Failure> {
+    if let Some((_, directory)) = lower.boxed() {
         unpack::copy(directory, &plan.layers, context.warn).map_err(Failure::ours)?;
     }
     // Nobody enters them: whoever joins makes a sandbox of its own.
@@ -110,18 +170,13 @@ fn ready_copy(plan: &Plan, lower: Plan, context: &Context<'_>) -> Result<Ready, 
         file.map(OwnedFd::from)
             .attempting(|| format!("open the {name} namespace"))
     };
-    Ok(Ready {
-        root: SharedRoot {
-            user: open("user")?,
-            mounts: open("mnt")?,
-            servers: Vec::new(),
-            lease: None,
-        },
-        entering: None,
-        nested: None,
-        is_lent: false,
-        plan: Some(Box::new(lower)),
-    })
+    let root = SharedRoot {
+        user: open("user")?,
+        mounts: open("mnt")?,
+        servers: Vec::new(),
+        lease: None,
+    };
+    Ok(told(lower, root, context))
 }
 
 /// What a start needs to use the copy that process `pid` uses.
@@ -129,17 +184,44 @@ fn ready_copy(plan: &Plan, lower: Plan, context: &Context<'_>) -> Result<Ready, 
 /// # Errors
 /// When that was not asked for, or cannot be had.
 pub fn join_copy(plan: &Plan, context: &Context<'_>, pid: u32) -> Result<Ready, Failure> {
+    let lower = also(plan, context, pid, "in a plain copy of its files")?.copied();
+    ready_copy(plan, lower, context)
+}
+
+/// What a start needs to use the root that was mounted outside for process `pid`.
+///
+/// # Errors
+/// As [`join_copy`].
+pub fn join_outside(
+    plan: &Plan,
+    root: SharedRoot,
+    context: &Context<'_>,
+    pid: u32,
+) -> Result<Ready, Failure> {
+    let so = "around an overlay outside of it";
+    let lower = also(plan, context, pid, so)?.outside();
+    let lower = lower.ok_or_else(|| refused_beside(pid, so))?;
+    Ok(told(lower, root, context))
+}
+
+/// What a start has that does as process `pid` does.
+fn also<'a>(
+    plan: &'a Plan,
+    context: &Context<'a>,
+    pid: u32,
+    so: &str,
+) -> Result<Boxed<'a>, Failure> {
     let reason = format!("process {pid} runs a container of this data directory so");
     let data = context.data.map(|data| data.path.as_path());
-    let lower = copied(plan, Failure::ours(reason), context.sandbox, data);
-    let lower = lower.map_err(|_| {
-        Failure::ours(format!(
-            "process {pid} runs a container of this data directory in a plain copy of its files, as \
-             FIM_SANDBOX=best-effort allows; start with that too, wait for its end or choose another data directory \
-             with FIM_DIR_DATA"
-        ))
-    })?;
-    ready_copy(plan, lower, context)
+    let boxed = Boxed::of(plan, Failure::ours(reason), context.sandbox, data);
+    boxed.map_err(|_| refused_beside(pid, so))
+}
+
+fn refused_beside(pid: u32, so: &str) -> Failure {
+    Failure::ours(format!(
+        "process {pid} runs a container of this data directory {so}, as FIM_SANDBOX=best-effort allows; start with that \
+         too, wait for its end or choose another data directory with FIM_DIR_DATA"
+    ))
 }
 
 /// New namespaces for a plan whose namespaces are lent, instead of those that were built in.
@@ -233,8 +315,10 @@ pub fn examine(
         (Attempted::Lacking(lack), _) => plan.refused(&refusal::explain_lacks(&[lack]).text),
         (Attempted::Refused(error), _) => match next(plan, refusal::explain(&error, image)) {
             Ok((plan, _)) => plan,
-            Err(failure) => copied(plan, failure, sandbox, Some(data))
-                .unwrap_or_else(|failure| plan.refused(&failure.text)),
+            Err(failure) => match Boxed::of(plan, failure, sandbox, Some(data)) {
+                Ok(boxed) => boxed.outside().unwrap_or_else(|| boxed.copied()),
+                Err(failure) => plan.refused(&failure.text),
+            },
         },
     })
 }

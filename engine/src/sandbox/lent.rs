@@ -66,13 +66,21 @@ impl Lent {
 
 /// The first `bwrap` in the caller's `PATH` that root alone can change, without links.
 pub fn lender() -> Option<PathBuf> {
+    of_root(PROGRAM, |_| true)
+}
+
+/// The first program of this name in the caller's `PATH` that root alone can change, without links, and that has a mode that
+/// is `right`.
+pub fn of_root(name: &str, right: impl Fn(u32) -> bool) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_else(|_| USUAL_PATH.to_owned());
     let places = path.split(':').filter(|place| place.starts_with('/'));
     places
-        .filter_map(|place| fs::canonicalize(Path::new(place).join(PROGRAM)).ok())
+        .filter_map(|place| fs::canonicalize(Path::new(place).join(name)).ok())
         .find(|program| {
-            fs::metadata(program)
-                .is_ok_and(|found| found.is_file() && found.uid() == 0 && found.mode() & 0o022 == 0)
+            fs::metadata(program).is_ok_and(|found| {
+                let is_of_root = found.uid() == 0 && found.mode() & 0o022 == 0;
+                found.is_file() && is_of_root && right(found.mode())
+            })
         })
 }
 

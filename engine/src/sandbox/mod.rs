@@ -36,7 +36,9 @@ mod kernel;
 mod ladder;
 pub(crate) mod lent;
 mod mapped;
+mod mounter;
 mod native;
+mod outside;
 pub(crate) mod peer;
 mod place;
 mod refusal;
@@ -58,6 +60,7 @@ pub use guest::{Visit, visit};
 use instance::{Entering, Given};
 pub use kernel::{Kernel, RootKernel, build, run};
 pub use ladder::examine;
+pub use outside::mend;
 pub use shared::Explicit;
 use shared::Obtained;
 
@@ -134,8 +137,8 @@ fn run_in(plan: &Plan, obtained: &mut Obtained, context: &Context<'_>) -> Result
             Some(descendants::children())
         }
     };
-    let Entering { pid, channel } = match (plan.copy(), obtained.entering.take()) {
-        (Some(copy), _) => boxed::enter(plan, copy, context)?,
+    let Entering { pid, channel } = match (plan.boxed(), obtained.entering.take()) {
+        (Some(around), _) => boxed::enter(plan, around, context)?,
         (None, Some(entering)) => entering,
         (None, None) => {
             let given = Given {

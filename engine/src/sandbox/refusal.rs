@@ -138,7 +138,9 @@ fn reason(lack: Lack) -> &'static str {
             "parts of the /proc around it are hidden or read-only, where the kernel gives no further one"
         }
         Lack::HostName => "a filter of system calls does not allow `sethostname`",
-        Lack::Overlay | Lack::Nesting | Lack::Places | Lack::Capabilities => "the host refuses it",
+        Lack::Overlay | Lack::Nesting | Lack::Places | Lack::Capabilities | Lack::CleanUp => {
+            "the host refuses it"
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::Context;
 use super::channel::{Channel, Message};
 use super::detach::{fall_silent, let_go};
 use super::failure::plain;
-use crate::plan::{IdMap, LayerSource, Plan};
+use crate::plan::{LayerSource, Plan};
 use crate::trace::trace;
 
 /// Threads that serve the layers. Requests wait for decompression, not for each other.
@@ -24,12 +24,23 @@ const THREADS: usize = 3;
 /// Serves the layers of `plan` on the descriptor that comes over `builder`, until the filesystem is gone. For a process
 /// that was just forked: it closes the descriptors of whoever forked it and never returns.
 pub fn run(plan: &Plan, context: &Context<'_>, builder: Channel) -> ! {
+    // Whatever is above is as 0 is.
+    run_for(
+        plan,
+        ServedIds::Below(plan.identity.map.count()),
+        context,
+        builder,
+    )
+}
+
+/// As [`run`], with these owners.
+pub fn run_for(plan: &Plan, ids: ServedIds, context: &Context<'_>, builder: Channel) -> ! {
     let_go(Some(&builder));
     let layers = open(&plan.layers, context.warn);
     trace(|| "layers opened".into());
     let code = match builder.receive() {
         Ok(Some(Message::Fuse(fuse))) => {
-            let serving = serve(fuse, layers, options(&plan.identity.map, context));
+            let serving = serve(fuse, layers, options(ids, context));
             drop(builder);
             fall_silent();
             trace(|| "layers served".into());
@@ -78,12 +89,11 @@ fn open_file(path: &Path) -> Result<Arc<File>, String> {
         .map_err(|error| plain(&error))
 }
 
-fn options(map: &IdMap, context: &Context<'_>) -> ServeOptions {
+fn options(ids: ServedIds, context: &Context<'_>) -> ServeOptions {
     let usual = ServeOptions::default().cache_bytes;
     ServeOptions {
         threads: THREADS,
         cache_bytes: context.limits.blocks.unwrap_or(usual),
-        // Whatever is above is as 0 is.
-        ids: ServedIds::Below(map.count()),
+        ids,
     }
 }

@@ -11,6 +11,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
@@ -43,7 +44,7 @@ pub struct Stacking<'a> {
     /// Where on the stage the upper directory is.
     pub upper: &'static str,
     /// The data directory, for whoever looks at the process.
-    pub data: Option<&'a std::path::Path>,
+    pub data: Option<&'a Path>,
 }
 
 /// Stacks the root, in a mount namespace that the caller is in from then on. `fuse` is an opened `/dev/fuse`. Answers the
@@ -102,26 +103,39 @@ fn run(stacking: &Stacking<'_>, builder: Channel, words: &Words) -> ! {
 }
 
 fn execute(stacking: &Stacking<'_>, fuse: &OwnedFd) -> io::Result<()> {
-    // Each file that is open in the container is open in it.
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     // Whether it stays open is seen in the mount.
     let _ = fcntl(fuse, FcntlArg::F_SETFD(FdFlag::empty()));
     let (further, variable) = match stacking.stacker {
         Stacker::UnionfsFuse => by_name(stacking, fuse)?,
         _ => (by_descriptor(stacking, fuse), None),
     };
-    let loader = format!("{}/{LOADER}", root::SERVERS);
+    let data = stacking.data;
+    execute_in(root::SERVERS, (stacking.program, further), data, variable)
+}
+
+/// Becomes `program` of the directory `servers`, with these arguments and this further variable; `data` is the data directory, for
+/// whoever looks at the process.
+///
+/// # Errors
+/// As execve(2).
+pub fn execute_in(
+    servers: &str,
+    (program, further): (&str, Vec<String>),
+    data: Option<&Path>,
+    variable: Option<String>,
+) -> io::Result<()> {
+    // Each file that is open in the container is open in it.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    let loader = format!("{servers}/{LOADER}");
     let arguments = [
         loader.clone(),
         "--library-path".to_owned(),
-        root::SERVERS.to_owned(),
-        format!("{}/{}", root::SERVERS, stacking.program),
+        servers.to_owned(),
+        format!("{servers}/{program}"),
     ];
     let arguments = strings(arguments.into_iter().chain(further))?;
-    let data = stacking
-        .data
-        .map(|data| format!("FIM_DIR_DATA={}", data.display()));
+    let data = data.map(|data| format!("FIM_DIR_DATA={}", data.display()));
     let environment = strings(data.into_iter().chain(variable))?;
     execve(&CString::new(loader)?, &arguments, &environment)?;
     Ok(())
@@ -164,10 +178,14 @@ fn strings(texts: impl IntoIterator<Item = String>) -> io::Result<Vec<CString>> 
 }
 
 /// What the program says before it serves, in memory. Nobody reads on once it does, so there is an end to what fits.
-struct Words(OwnedFd);
+pub struct Words(pub OwnedFd);
 
 impl Words {
-    fn new() -> io::Result<Words> {
+    /// Room for them.
+    ///
+    /// # Errors
+    /// As memfd_create(2).
+    pub fn new() -> io::Result<Words> {
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let file = memfd_create(c"words", flags)?;
         ftruncate(&file, LONGEST_WORDS)?;
@@ -177,7 +195,7 @@ impl Words {
     }
 
     /// The last line that says something.
-    fn last(&self) -> Option<String> {
+    pub fn last(&self) -> Option<String> {
         let mut file = File::from(self.0.try_clone().ok()?);
         let mut bytes = Vec::new();
         file.rewind().ok()?;

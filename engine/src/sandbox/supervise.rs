@@ -261,7 +261,7 @@ impl Container<'_> {
             None if self
                 .connection
                 .plan
-                .is_some_and(|plan| plan.copy().is_some()) =>
+                .is_some_and(|plan| plan.boxed().is_some()) =>
             {
                 return Err(Failure::ours(
                     "bwrap has not made the container; what it said before this line is why",

@@ -74,18 +74,27 @@ pub fn open_process(pid: Pid) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Closes every descriptor from `first` on but `keep`, for a process that outlives the one it was forked
+/// Closes every descriptor from `first` on but those to `keep`, for a process that outlives the one it was forked
 /// from. Whatever owned the descriptors must not be used or dropped any more: the caller does not return.
 ///
 /// # Errors
 /// `ENOSYS` before Linux 5.9; then the descriptors stay open.
-pub fn close_all_but(first: RawFd, keep: BorrowedFd<'_>) -> io::Result<()> {
-    let keep = keep.as_raw_fd();
-    for (from, to) in [(first, keep - 1), (keep.max(first - 1) + 1, RawFd::MAX)] {
-        if from <= to {
-            // SAFETY: integers only. That nothing uses the closed descriptors is the caller's promise.
-            check(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })?;
-        }
+pub fn close_all_but(first: RawFd, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    keep.retain(|kept| *kept >= first);
+    keep.sort_unstable();
+    let mut from = first;
+    for kept in keep {
+        close_range(from, kept - 1)?;
+        from = kept + 1;
+    }
+    close_range(from, RawFd::MAX)
+}
+
+fn close_range(from: RawFd, to: RawFd) -> io::Result<()> {
+    if from <= to {
+        // SAFETY: integers only. That nothing uses the closed descriptors is the promise of who calls `close_all_but`.
+        check(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })?;
     }
     Ok(())
 }

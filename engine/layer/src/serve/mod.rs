@@ -35,8 +35,10 @@ const MAX_GROWN_CACHE: u64 = 64 << 20;
 pub enum IdMap {
     /// Every id exists.
     All,
-    /// Ids below this one exist.
+    /// Ids below this one exist; every other is reported as 0.
     Below(u32),
+    /// Everything belongs to this user and group, who are the only ones.
+    One(u32, u32),
 }
 
 impl IdMap {
@@ -44,11 +46,23 @@ impl IdMap {
         match self {
             IdMap::All => true,
             IdMap::Below(limit) => id < limit,
+            IdMap::One(..) => false,
         }
     }
 
-    fn map(self, id: u32) -> u32 {
-        if self.has(id) { id } else { 0 }
+    fn user(self, id: u32) -> u32 {
+        match self {
+            IdMap::One(user, _) => user,
+            _ if self.has(id) => id,
+            _ => 0,
+        }
+    }
+
+    fn group(self, id: u32) -> u32 {
+        match self {
+            IdMap::One(_, group) => group,
+            _ => self.user(id),
+        }
     }
 }
 

@@ -112,8 +112,8 @@ impl Server {
             kind: file_type(attributes.kind),
             perm: attributes.mode as u16,
             nlink: attributes.links,
-            uid: self.ids.map(attributes.uid),
-            gid: self.ids.map(attributes.gid),
+            uid: self.ids.user(attributes.uid),
+            gid: self.ids.group(attributes.gid),
             // The kernel's encoding in 32 bits is the lower half of glibc's.
             rdev: attributes.device as u32,
             blksize: 4096,

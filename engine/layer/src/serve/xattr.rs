@@ -78,7 +78,7 @@ fn all(stack: &Stack, ids: IdMap, number: INodeNo) -> impl Iterator<Item = (&[u8
     found.into_iter().flatten().map(move |(name, value)| {
         let value = match (ids, name.starts_with(acl::PREFIX)) {
             // The kernel refuses a list with an id that it cannot express. Nobody in there has that id.
-            (IdMap::Below(_), true) => {
+            (IdMap::Below(_) | IdMap::One(..), true) => {
                 let known = |id| ids.has(id).then_some(id);
                 Cow::Owned(acl::mapped(value, known, known))
             }

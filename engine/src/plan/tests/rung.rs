@@ -75,7 +75,7 @@ fn without_processes_of_its_own_the_plan_shows_those_that_are_there() {
 fn a_copy_is_the_root_of_what_bwrap_is_told_and_every_difference_is_on_the_label() {
     let (program, copy) = (Path::new("/usr/bin/bwrap"), Path::new("/copy"));
     let plan = planned(false).copied(program, copy, "refused");
-    assert_eq!(plan.copy(), Some((program, copy)));
+    assert_eq!(plan.boxed(), Some((program, copy)));
     assert_eq!((plan.way(), plan.stack()), (None, None));
     assert_eq!(
         plan.rung.lacks,
@@ -107,6 +107,39 @@ fn a_copy_is_the_root_of_what_bwrap_is_told_and_every_difference_is_on_the_label
             .unwrap_err()
             .contains("fim-unshare add pid")
     );
+}
+
+#[test]
+fn an_overlay_outside_is_the_root_of_what_bwrap_is_told_and_on_the_label() {
+    let (program, mounter) = (
+        Path::new("/usr/bin/bwrap"),
+        Path::new("/usr/bin/fusermount3"),
+    );
+    let (root, data) = (Path::new("/copy"), Path::new("/data"));
+    let plan = planned(false).outside((program, mounter), (root, data), "refused");
+    assert_eq!(plan.boxed(), Some((program, root)));
+    assert!(plan.is_outside() && !plan.is_copied());
+    assert_eq!((plan.way(), plan.stack()), (None, None));
+    assert_eq!(
+        plan.rung.lacks,
+        [Lack::CleanUp, Lack::Nesting, Lack::Places]
+    );
+    let copied = planned(false).copied(program, root, "refused");
+    assert_eq!(said_of(&plan), said_of(&copied));
+    let label = plan.to_string();
+    assert!(
+        label.starts_with(
+            "sandbox    made by /usr/bin/bwrap from arguments, around an overlay that /usr/bin/fusermount3 mounts; refused\n"
+        ),
+        "{label}"
+    );
+    assert!(
+        label.contains("\noutside    /copy with changes in /data  # default\n"),
+        "{label}"
+    );
+    let root = planned(true).outside((program, mounter), (root, data), "refused");
+    assert_eq!(root.rung.lacks.last(), Some(&Lack::Capabilities));
+    assert_eq!(root.exec.capabilities, Vec::<&str>::new());
 }
 
 #[test]

@@ -45,6 +45,9 @@ pub struct Key {
     /// Whether there is no root but a copy of the layers, in which everybody makes a sandbox.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     copied: bool,
+    /// Whether the root is mounted outside of namespaces, and everybody makes a sandbox around it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    outside: bool,
 }
 
 /// How a running root differs from what is asked for.
@@ -78,12 +81,22 @@ impl Key {
                 .to_owned(),
             lent: false,
             copied: false,
+            outside: false,
         }
     }
 
-    /// The same key, of a copy of the layers.
-    pub fn copied(self, copied: bool) -> Key {
-        Key { copied, ..self }
+    /// The same key, of the root that was made, for `plan` on its rung.
+    pub fn on(self, plan: Option<&Plan>) -> Key {
+        Key {
+            copied: plan.is_some_and(Plan::is_copied),
+            outside: plan.is_some_and(Plan::is_outside),
+            ..self
+        }
+    }
+
+    /// Whether the root is mounted outside of namespaces.
+    pub fn is_outside(&self) -> bool {
+        self.outside
     }
 
     /// Whether there is no root but a copy of the layers.
@@ -117,6 +130,7 @@ impl Key {
             overlay: "kernel".into(),
             lent: false,
             copied: false,
+            outside: false,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::sandbox::guest::Door;
 use crate::sandbox::instance::{self, Entering, Given};
 use crate::sandbox::lent::Lent;
 use crate::sandbox::mapped::Mapped;
-use crate::sandbox::{Context, identity, kernel, ladder, refusal, server};
+use crate::sandbox::{Context, identity, kernel, ladder, outside, refusal, server};
 use crate::sys::{Fork, fork, fork_into, open_process};
 use crate::trace::trace;
 use crate::unpack::{self, Unpacked};
@@ -66,9 +66,15 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
     let (built, key) = match running(&mut gate, data)? {
         Some((living, running, _)) if running.is_copied() => {
             // Nothing of it is shared but the files, and those only where the layers are the same.
+            let ready = ladder::join_copy(plan, context, living.pid)?;
+            let key = key.on(ready.plan.as_deref());
+            (ready, key)
+        }
+        Some((living, running, root)) if running.is_outside() => {
+            compare(&key, &running, living.pid, context)?;
             (
-                ladder::join_copy(plan, context, living.pid)?,
-                key.copied(true),
+                ladder::join_outside(plan, root, context, living.pid)?,
+                running,
             )
         }
         Some((living, running, root)) => {
@@ -77,14 +83,9 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
             (ladder::join(plan, root, &running, living.pid)?, running)
         }
         None => {
+            outside::mend(&data.path);
             let built = build(plan, context)?;
-            let key = key.lent(built.is_lent);
-            let key = key.copied(
-                built
-                    .plan
-                    .as_ref()
-                    .is_some_and(|plan| plan.copy().is_some()),
-            );
+            let key = key.lent(built.is_lent).on(built.plan.as_deref());
             (built, key)
         }
     };
@@ -204,7 +205,7 @@ fn build(plan: &Plan, context: &Context<'_>) -> Result<Ready, Failure> {
                         lent = Some(namespaces);
                         lower
                     }
-                    Err(refusal) => return ladder::copy(&plan, refusal, context),
+                    Err(refusal) => return ladder::last(&plan, refusal, context),
                 }
             }
             Built::Unstacked(reason) => {
