@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::compiled::compiled;
+use support::running::Running;
 use support::{Place, Ran, Who, everybody};
 
 const NESTED: &str = "hint: a program was denied namespaces of its own, which a sandbox is made of; if it failed because of that, \
@@ -31,8 +32,20 @@ fn with_program(who: Who) -> Place {
     place
 }
 
+/// A container in which namespaces would be of use: user id 0 needs a right that real root alone has.
+fn how(who: Who) -> &'static str {
+    match nix::unistd::geteuid().is_root() && who == Who::Caller {
+        true => "fim-root",
+        false => "fim-exec",
+    }
+}
+
 fn want(place: &Place, wishes: &str) -> Ran {
-    let words = ["fim-exec", "/want"];
+    run(place, how(place.who), wishes)
+}
+
+fn run(place: &Place, how: &str, wishes: &str) -> Ran {
+    let words = [how, "/want"];
     let words: Vec<&str> = words.into_iter().chain(wishes.split(' ')).collect();
     place.run(&words)
 }
@@ -120,11 +133,26 @@ fn what_is_open_is_not_blamed() {
 }
 
 #[test]
+fn what_would_not_help_is_not_blamed() {
+    for who in everybody() {
+        let place = with_program(who);
+        let other = match how(who) {
+            "fim-root" => "fim-exec",
+            _ => "fim-root",
+        };
+        // User id 0 without the right to be mapped once more: `nested` would be of no use to it.
+        assert_eq!(run(&place, other, "unshare 1").err, "", "{who:?}");
+        assert_eq!(run(&place, other, "unshare ptrace 1").err, DEVEL, "{who:?}");
+        done(&place);
+    }
+}
+
+#[test]
 fn hints_can_be_turned_off() {
     for who in everybody() {
         let place = with_program(who);
         let run = |value: &str| {
-            let mut command = place.image(&["fim-exec", "/want", "unshare", "tcp", "1"]);
+            let mut command = place.image(&[how(who), "/want", "unshare", "tcp", "1"]);
             command.env("FIM_HINTS", value);
             Ran::of(command)
         };
@@ -141,7 +169,8 @@ fn hints_can_be_turned_off() {
 fn a_guest_is_told_of_its_own_program_and_of_no_other() {
     for who in everybody() {
         let place = with_program(who);
-        let mut own = place.start("echo ready; read -r line; exit 9");
+        let start = |script| Running::ready(place.image(&[how(who), "bash", "-c", script]));
+        let mut own = start("echo ready; read -r line; exit 9");
         let guest = |wishes: &str| {
             let words = ["fim-instance", "exec", "0", "/want"];
             let words: Vec<&str> = words.into_iter().chain(wishes.split(' ')).collect();

@@ -139,7 +139,7 @@ fn bit(bit: &Bit) -> TokenStream {
 }
 
 fn hint(hint: &Hint) -> TokenStream {
-    let text = &hint.text;
+    let (text, maps_ids) = (&hint.text, hint.maps_ids);
     let sign = match &hint.sign {
         Sign::Calls(names) => quote!(Calls(&[#(#names),*])),
         Sign::Unreachable => quote!(Unreachable),
@@ -148,7 +148,13 @@ fn hint(hint: &Hint) -> TokenStream {
             libraries,
         }) => quote!(Windows { variable: #variable, libraries: &[#(#libraries),*] }),
     };
-    quote!(::flatimage_reserved::HintDecl { text: #text, sign: ::flatimage_reserved::Sign::#sign })
+    quote! {
+        ::flatimage_reserved::HintDecl {
+            text: #text,
+            sign: ::flatimage_reserved::Sign::#sign,
+            maps_ids: #maps_ids,
+        }
+    }
 }
 
 fn group(group: &Group) -> TokenStream {

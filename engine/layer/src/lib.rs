@@ -34,5 +34,5 @@ pub use pack::{
     pack, pack_description,
 };
 pub use section::probe;
-pub use serve::{IdMap, ServeError, ServeOptions, Serving, serve};
+pub use serve::{IdMap, ServeError, ServeOptions, Serving, Tree, serve};
 pub use verify::{Checksums, verify};

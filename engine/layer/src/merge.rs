@@ -88,6 +88,20 @@ impl Merged {
         }
     }
 
+    /// Whether the layers say that what is at a path from their root was deleted. A link on the way leads nowhere.
+    pub(crate) fn is_deleted(&self, path: &[u8]) -> bool {
+        let mut names = path
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty());
+        let found = self
+            .root
+            .and_then(|root| names.try_fold(root, |directory, name| self.find(directory, name)));
+        match found.and_then(|number| self.stack.node(number)) {
+            Some(Node::Inode { layer, inode, .. }) => is_whiteout(layer, inode),
+            _ => false,
+        }
+    }
+
     /// Calls `add` for each entry of a directory from place `first` on, until it says that there is no more room.
     pub(crate) fn list(
         &self,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::mounts::{in_namespaces, memory, overlay, served};
 use common::{fixture, forge, listing, open, opened, packed};
-use flatimage_layer::{IdRange, Owners, PackOptions, ROOT};
+use flatimage_layer::{IdRange, Owners, PackOptions, ROOT, Tree};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use sha2::{Digest, Sha256};
@@ -55,6 +55,36 @@ fn a_mounted_layer_is_what_was_packed() {
         umount2(on.path(), MntFlags::empty()).unwrap();
         serving.join().unwrap();
     });
+}
+
+#[test]
+fn what_is_deleted_is_known_without_a_mount() {
+    let sample = || open(&fixture("default.dwarfs")).unwrap();
+    let listed = listing(&sample());
+    let tree = Tree::new(vec![Some(sample())]);
+    let mut deleted = 0;
+    for (path, line) in &listed {
+        let is_whiteout = line.starts_with("char") && line.contains("\t0:0\t");
+        assert_eq!(tree.is_deleted(path), is_whiteout, "{line}");
+        deleted += u32::from(is_whiteout);
+        let below = [path, &b"/below"[..]].concat();
+        assert!(!tree.is_deleted(&below), "{line}");
+    }
+    assert!(deleted > 0);
+    // What a layer deletes and a later one has again is there.
+    let twice = tempfile::tempdir().unwrap();
+    let (path, _) = listed
+        .iter()
+        .find(|(path, _)| tree.is_deleted(path))
+        .unwrap();
+    let name = Path::new(std::ffi::OsStr::from_bytes(&path[1..]));
+    let again = twice.path().join(name);
+    fs::create_dir_all(again.parent().unwrap()).unwrap();
+    fs::write(again, "").unwrap();
+    let above = opened(&packed(twice.path(), &PackOptions::default()).0);
+    let tree = Tree::new(vec![Some(sample()), Some(above)]);
+    assert!(!tree.is_deleted(path));
+    assert!(!Tree::new(Vec::new()).is_deleted(b"/etc"));
 }
 
 /// The line of the listing, whose owner is one that the namespace lacks in places.

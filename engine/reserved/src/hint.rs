@@ -7,6 +7,8 @@ pub struct HintDecl {
     pub text: &'static str,
     /// By what it is seen.
     pub sign: Sign,
+    /// Whether what the bit opens takes a map of the program's ids, which user id 0 can have with `SETFCAP` only.
+    pub maps_ids: bool,
 }
 
 /// By what it is seen that a bit was wanted.

@@ -104,8 +104,27 @@ pub fn build(
         .filter(|namespace| !effects.shared.contains_key(namespace))
         .collect();
     let filter = Filter::new(&effects.allowed, &effects.emulated);
+    let exec = Exec {
+        program: command.next().unwrap_or_else(|| "bash".into()),
+        arguments: command.collect(),
+        environment,
+        directories: effects
+            .directory
+            .iter()
+            .chain(&host.working_directory)
+            .cloned()
+            .chain([person.home, PathBuf::from("/")])
+            .collect(),
+        terminal: host.terminal.clone(),
+        capabilities,
+    };
     let wanted = match request.hints {
-        true => Wanted::of(settings, host, (&filter, &namespaces), &environment),
+        true => Wanted::of(
+            settings,
+            host,
+            (&filter, &namespaces),
+            (&exec, person.identity.uid),
+        ),
         false => Vec::new(),
     };
     Ok(Plan {
@@ -118,20 +137,7 @@ pub fn build(
         filter: filter.telling(wanted::told(&wanted)),
         admitted,
         wanted,
-        exec: Exec {
-            program: command.next().unwrap_or_else(|| "bash".into()),
-            arguments: command.collect(),
-            environment,
-            directories: effects
-                .directory
-                .iter()
-                .chain(&host.working_directory)
-                .cloned()
-                .chain([person.home, PathBuf::from("/")])
-                .collect(),
-            terminal: host.terminal.clone(),
-            capabilities,
-        },
+        exec,
     })
 }
 

@@ -174,6 +174,24 @@ pub enum RootAction {
     Fold,
 }
 
+impl RootAction {
+    /// The places that it creates.
+    pub fn places(&self) -> Vec<&Path> {
+        match self {
+            RootAction::Skeleton {
+                directories,
+                files,
+                links,
+            } => {
+                let links = links.iter().map(|(link, _)| link);
+                let places = directories.iter().chain(files.keys()).chain(links);
+                places.map(PathBuf::as_path).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// How layers are shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,12 +1,10 @@
 //! What a failure of the program could be blamed on: settings that are off, each with the sign by which its want is seen.
 
-use std::collections::BTreeMap;
-
 use flatimage_reserved::declared::{FILTER, REGIONS};
 use flatimage_reserved::{BitDecl, Encoding, RegionDecl, Sign, Value};
 use serde::Serialize;
 
-use super::Filter;
+use super::{Exec, Filter};
 use crate::host::Host;
 
 /// Something that is closed to the container and may be missed.
@@ -30,7 +28,7 @@ impl Wanted {
         settings: &[(&'static RegionDecl, Value)],
         host: &Host,
         (filter, namespaces): (&Filter, &[&'static str]),
-        environment: &BTreeMap<String, String>,
+        (exec, uid): (&Exec, u32),
     ) -> Vec<Wanted> {
         let bits = || {
             settings
@@ -49,11 +47,14 @@ impl Wanted {
             Sign::Windows { variable, .. } => {
                 !has_display
                     && host.variable(variable).is_some()
-                    && !environment.contains_key(*variable)
+                    && !exec.environment.contains_key(*variable)
             }
         };
+        // The kernel does not let user id 0 be mapped once more by who has no right to it.
+        let can_map = uid != 0 || exec.capabilities.contains(&"SETFCAP");
+        let helps = |bit: &BitDecl| can_map || bit.hint.is_none_or(|hint| !hint.maps_ids);
         let mut wanted: Vec<Wanted> = bits()
-            .filter(|(_, _, is_set)| !is_set)
+            .filter(|(_, bit, is_set)| !is_set && helps(bit))
             .filter_map(|(region, bit, _)| Wanted::with(region, bit))
             .filter(|wanted| is_seen(&wanted.sign))
             .collect();

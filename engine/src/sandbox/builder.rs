@@ -172,7 +172,7 @@ impl<'a> Builder<'a> {
     }
 
     fn serve_layers(&mut self) -> Result<(), Failure> {
-        let (Some(fuse), Some(server)) = (self.fuse.take(), self.server.take()) else {
+        let (Some(fuse), Some(server)) = (self.fuse.take(), self.server.as_ref()) else {
             return Err(Failure::ours("the plan has no server"));
         };
         root::mount_layers(&fuse)?;
@@ -182,7 +182,11 @@ impl<'a> Builder<'a> {
     }
 
     fn create_skeleton(&self, places: Places) -> Result<(), Failure> {
-        let places = places.without_deleted();
+        let deleted = match self.server.as_ref().map(Channel::receive) {
+            Some(Ok(Some(Message::Deleted(deleted)))) => deleted,
+            _ => None,
+        };
+        let places = places.without_deleted(deleted);
         match self.folded {
             None => places.create(),
             Some(_) => {

@@ -59,6 +59,8 @@ pub enum Message {
         /// Why not.
         text: String,
     },
+    /// From the server of the layers: what they say was deleted, of the places that mounts need; `None` where that is too much to tell.
+    Deleted(Option<Vec<PathBuf>>),
     /// From the process that entered the root: the container's first process, as the host knows it.
     Started(Pid),
     /// From the container: the host does not give it everything.
@@ -143,6 +145,13 @@ impl Channel {
             Message::Mapped => self.send_bytes(b"M", &[]),
             Message::Fuse(fd) => self.send_bytes(b"F", &[fd.as_fd()]),
             Message::Ready => self.send_bytes(b"Y", &[]),
+            Message::Deleted(paths) => {
+                let told = paths.as_ref().map(|paths| told(paths));
+                match told.filter(|told| told.len() <= LONGEST) {
+                    Some(told) => self.send_bytes(&told, &[]),
+                    None => self.send_bytes(b"W", &[]),
+                }
+            }
             Message::Root {
                 user,
                 mounts,
@@ -249,6 +258,13 @@ impl Channel {
             ([b'S', pid @ ..], _, _) => Message::Started(Pid::from_raw(number(pid)?)),
             (b"Hp", _, _) => Message::Lacking(Lack::Processes),
             (b"Hh", _, _) => Message::Lacking(Lack::HostName),
+            (b"W", _, _) => Message::Deleted(None),
+            ([b'C', paths @ ..], _, _) => {
+                let paths = paths.split(|byte| *byte == 0);
+                let paths = paths.filter(|path| !path.is_empty());
+                let path = |path| PathBuf::from(OsStr::from_bytes(path));
+                Message::Deleted(Some(paths.map(path).collect()))
+            }
             (b"N", _, _) => Message::Registered,
             (b"B", _, _) => Message::Running,
             (b"P", Some(fd), _) => Message::Portal(fd),
@@ -306,6 +322,16 @@ fn number(bytes: &[u8]) -> io::Result<i32> {
 /// As sendmsg(2).
 pub fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     send_some(socket, bytes, fds).map(drop)
+}
+
+/// As [`Message::Deleted`] passes: no path has a zero byte.
+fn told(paths: &[PathBuf]) -> Vec<u8> {
+    let mut bytes = vec![b'C'];
+    for path in paths {
+        bytes.extend_from_slice(path.as_os_str().as_bytes());
+        bytes.push(0);
+    }
+    bytes
 }
 
 /// Sends as much as goes at once, with descriptors; answers how many bytes that was. Never raises `SIGPIPE`.

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flatimage_layer::{IdMap as ServedIds, Layer, ServeOptions, serve};
+use flatimage_layer::{IdMap as ServedIds, Layer, ServeOptions, Tree, serve};
 
 use super::Context;
 use super::channel::{Channel, Message};
@@ -36,11 +37,13 @@ pub fn run(plan: &Plan, context: &Context<'_>, builder: Channel) -> ! {
 /// As [`run`], with these owners.
 pub fn run_for(plan: &Plan, ids: ServedIds, context: &Context<'_>, builder: Channel) -> ! {
     let_go(Some(&builder));
-    let layers = open(&plan.layers, context.warn);
+    let tree = Tree::new(open(&plan.layers, context.warn));
     trace(|| "layers opened".into());
+    // Who asks the kernel, and that this process, waits a dozen times. Nobody is left to tell when the builder is gone.
+    let _ = builder.send(&Message::Deleted(Some(deleted(plan, &tree))));
     let code = match builder.receive() {
         Ok(Some(Message::Fuse(fuse))) => {
-            let serving = serve(fuse, layers, options(ids, context));
+            let serving = serve(fuse, tree, options(ids, context));
             drop(builder);
             fall_silent();
             trace(|| "layers served".into());
@@ -50,6 +53,16 @@ pub fn run_for(plan: &Plan, ids: ServedIds, context: &Context<'_>, builder: Chan
         _ => 1,
     };
     std::process::exit(code)
+}
+
+/// The places of the skeleton that the layers say were deleted.
+fn deleted(plan: &Plan, tree: &Tree) -> Vec<PathBuf> {
+    plan.root
+        .iter()
+        .flat_map(|step| step.action.places())
+        .filter(|place| tree.is_deleted(place.as_os_str().as_bytes()))
+        .map(Path::to_owned)
+        .collect()
 }
 
 /// Opens the layers; one that cannot be opened is empty.

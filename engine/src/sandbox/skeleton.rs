@@ -29,14 +29,16 @@ impl Places {
         }
     }
 
-    /// Without those that a layer has deleted, and what is below them.
-    pub fn without_deleted(mut self) -> Places {
-        let paths = self.directories.iter().chain(self.files.keys());
-        let paths = paths.chain(self.links.keys());
-        let deleted: Vec<PathBuf> = paths
-            .filter(|path| root::is_deleted(path))
-            .cloned()
-            .collect();
+    /// Without those that a layer has deleted, and what is below them. They are looked for when nobody has `told` which they are.
+    pub fn without_deleted(mut self, told: Option<Vec<PathBuf>>) -> Places {
+        let deleted = told.unwrap_or_else(|| {
+            let paths = self.directories.iter().chain(self.files.keys());
+            let paths = paths.chain(self.links.keys());
+            paths
+                .filter(|path| root::is_deleted(path))
+                .cloned()
+                .collect()
+        });
         let stays = |path: &Path| !deleted.iter().any(|deleted| path.starts_with(deleted));
         self.directories.retain(|path| stays(path));
         self.files.retain(|path, _| stays(path));

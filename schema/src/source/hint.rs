@@ -11,6 +11,10 @@ pub struct Hint {
     pub text: String,
     /// By what it is seen.
     pub sign: Sign,
+    /// Whether what the bit opens takes a map of the program's ids: user id 0 can have none without the capability `SETFCAP`, so that the bit
+    /// would not help it and nothing is said (`verify_root_map` of Linux).
+    #[serde(default, rename = "maps-ids")]
+    pub maps_ids: bool,
 }
 
 /// By what it is seen that a bit was wanted.

@@ -20,6 +20,7 @@ use fuser::{Config, Session, SessionACL};
 
 use crate::cache::BlockCache;
 use crate::layer::Layer;
+use crate::merge::Merged;
 use crate::stack::Stack;
 use server::Server;
 
@@ -124,27 +125,47 @@ impl Serving {
     }
 }
 
-/// Serves `layers` on an opened `/dev/fuse` descriptor that is mounted by somebody else; answers after the handshake,
-/// for which it waits. A layer that is `None` is left out.
+/// Layers, merged and ready to be served.
+#[derive(Debug)]
+pub struct Tree {
+    merged: Merged,
+    /// Of the layer with the largest blocks, in bytes.
+    block_size: u64,
+}
+
+impl Tree {
+    /// Merges layers, of which later ones win. One that is `None` is left out.
+    #[must_use]
+    pub fn new(layers: Vec<Option<Layer>>) -> Tree {
+        let sizes = layers.iter().flatten().map(Layer::block_size);
+        Tree {
+            block_size: sizes.max().unwrap_or(0),
+            merged: Merged::new(Stack::new(layers)),
+        }
+    }
+
+    /// Whether the layers say that what is at a path from their root was deleted: a whiteout is there. A link on the way leads
+    /// nowhere.
+    #[must_use]
+    pub fn is_deleted(&self, path: &[u8]) -> bool {
+        self.merged.is_deleted(path)
+    }
+}
+
+/// Serves `tree` on an opened `/dev/fuse` descriptor that is mounted by somebody else; answers after the handshake,
+/// for which it waits.
 ///
 /// The cache is as large as the options say, or as four blocks of the layer with the largest, up to 64 MiB.
 ///
 /// # Errors
 /// When the handshake fails or a thread cannot be started.
-pub fn serve(
-    fuse: OwnedFd,
-    layers: Vec<Option<Layer>>,
-    options: ServeOptions,
-) -> Result<Serving, ServeError> {
-    let largest = layers
-        .iter()
-        .flatten()
-        .map(Layer::block_size)
-        .max()
-        .unwrap_or(0);
-    let wanted = largest.saturating_mul(MIN_BLOCKS).min(MAX_GROWN_CACHE);
+pub fn serve(fuse: OwnedFd, tree: Tree, options: ServeOptions) -> Result<Serving, ServeError> {
+    let wanted = tree
+        .block_size
+        .saturating_mul(MIN_BLOCKS)
+        .min(MAX_GROWN_CACHE);
     let cache = BlockCache::new(options.cache_bytes.max(wanted));
-    let server = Server::new(Stack::new(layers), cache, options.ids);
+    let server = Server::new(tree.merged, cache, options.ids);
     let (contents, ahead) = server.shared();
     let mut config = Config::default();
     config.acl = SessionACL::All;

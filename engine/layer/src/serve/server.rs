@@ -71,13 +71,10 @@ pub(super) struct Server {
 
 impl Server {
     /// A server of these layers.
-    pub(super) fn new(stack: Stack, cache: BlockCache, ids: IdMap) -> Server {
+    pub(super) fn new(merged: Merged, cache: BlockCache, ids: IdMap) -> Server {
         Server {
-            xattrs: xattr::Present::in_layers(&stack),
-            contents: Arc::new(Contents {
-                merged: Merged::new(stack),
-                cache,
-            }),
+            xattrs: xattr::Present::in_layers(merged.stack()),
+            contents: Arc::new(Contents { merged, cache }),
             ahead: Arc::default(),
             ids,
             no_open: false,

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
 
-use flatimage_layer::{IdMap, Layer, ServeOptions, Serving, serve};
+use flatimage_layer::{IdMap, Layer, ServeOptions, Serving, Tree, serve};
 use nix::mount::{MsFlags, mount};
 
 /// Set in the process that runs in the namespaces.
@@ -65,7 +65,7 @@ pub fn served(layers: Vec<Option<Layer>>, on: &Path) -> Serving {
         ids: IdMap::Below(1),
         ..ServeOptions::default()
     };
-    serve(fuse.into(), layers, options).unwrap()
+    serve(fuse.into(), Tree::new(layers), options).unwrap()
 }
 
 /// Mounts an overlay. Paths are relative to `base`, so that no character in it matters.
