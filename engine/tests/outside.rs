@@ -3,59 +3,17 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use support::changes::{CHANGES, SNAPSHOT, snapshot, with_layer};
 use support::mounting::{Mounting, NO_MOUNTER};
 use support::prepared::NO_FUSE;
 use support::refusing::ordinary;
 use support::running::Running;
-use support::{Place, Ran};
+use support::told::{ran, said, unrefused};
+use support::{Place, Ran, Who, everybody};
 
 /// The program does what each line says.
 const OBEY: &str = "echo ready; while read -r line; do eval \"$line\"; done";
-
-/// What a command says; of the runtime there is a warning for each thing that is missing.
-fn ran(host: &Mounting<'_>, arguments: &[&str]) -> Ran {
-    let ran = Ran::of(host.image(arguments));
-    let (warnings, others): (Vec<&str>, Vec<&str>) = ran
-        .err
-        .lines()
-        .partition(|line| line.starts_with("warning: the container lacks "));
-    let expected = 3 + usize::from(arguments[0] == "fim-root");
-    assert_eq!(warnings.len(), expected, "{ran:?}");
-    assert!(warnings[0].contains("an end that is certain"), "{ran:?}");
-    Ran {
-        err: others.concat(),
-        ..ran
-    }
-}
-
-fn said(host: &Mounting<'_>, script: &str) -> String {
-    let ran = ran(host, &["fim-exec", "bash", "-c", script]);
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
-    ran.out
-}
-
-/// A command that is refused nothing.
-fn unrefused(host: &Mounting<'_>, code: i32, arguments: &[&str]) -> Ran {
-    let ran = Ran::of(host.unrefused(arguments));
-    assert_eq!(
-        (ran.code, ran.err.lines().count()),
-        (code, code.min(1) as usize),
-        "{ran:?}"
-    );
-    ran
-}
-
-/// The supervisor of the only instance that runs.
-fn supervisor(host: &Mounting<'_>) -> Pid {
-    let list = unrefused(host, 0, &["fim-instance", "list"]).out;
-    Pid::from_raw(list.trim().split(':').nth(1).unwrap().parse().unwrap())
-}
 
 #[test]
 fn changes_are_those_of_every_other_start() {
@@ -203,19 +161,23 @@ fn a_mount_that_fails_leaves_the_copy() {
     place.assert_clean();
 }
 
+/// Where root runs the tests: that of a user namespace, as whom others run them, cannot give `bwrap` the rights that it has so.
 #[test]
 fn a_bwrap_that_is_set_user_id_can_use_the_root() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    host.run_by_root(
-        "mount -t tmpfs none /mnt; cp /usr/bin/bwrap /mnt/x; chmod 4755 /mnt/x; \
-         mount --bind /mnt/x /usr/bin/bwrap; umount -l /mnt",
-    );
-    assert_eq!(said(&host, "cat /first; echo x > /new"), "1\n");
-    host.assert_gone();
-    assert_eq!(place.shell("cat /new"), "x\n");
-    drop(host);
-    place.assert_clean();
+    let ordinary = |who: &Who| *who == Who::Ordinary;
+    for who in everybody().into_iter().filter(ordinary) {
+        let place = Place::with_layer(who);
+        let host = Mounting::new(&place);
+        host.run_by_root(
+            "mount -t tmpfs none /mnt; cp /usr/bin/bwrap /mnt/x; chmod 4755 /mnt/x; \
+             mount --bind /mnt/x /usr/bin/bwrap; umount -l /mnt",
+        );
+        assert_eq!(said(&host, "cat /first; echo x > /new"), "1\n");
+        host.assert_gone();
+        assert_eq!(place.shell("cat /new"), "x\n");
+        drop(host);
+        place.assert_clean();
+    }
 }
 
 #[test]
@@ -287,155 +249,6 @@ fn further_starts_share_the_root_and_others_are_told() {
     // What comes next waits for the end of what stacked the changes.
     assert_eq!(place.shell("cat /new"), "of the second\n");
     assert!(!root.exists());
-    drop(host);
-    place.assert_clean();
-}
-
-#[test]
-fn nothing_is_left_of_a_start_that_is_killed() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    for _ in 0..3 {
-        let script = "echo ready; sleep 1000 & sleep 1000";
-        let running = Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
-        assert_eq!(host.mounts().len(), 1);
-        kill(supervisor(&host), Signal::SIGKILL).unwrap();
-        running.end();
-        host.assert_gone();
-        assert!(!place.data().join("mounts").exists());
-    }
-    drop(host);
-    place.assert_clean();
-}
-
-#[test]
-fn without_a_server_the_container_ends_with_one_line() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    let running = Running::ready(host.image(&["fim-exec", "bash", "-c", "echo ready; sleep 1000"]));
-    let is_stacking = |pid: &i32| {
-        std::fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|text| text.windows(14).any(|part| part == b"fuse-overlayfs"))
-    };
-    let server = place.processes().into_iter().find(is_stacking).unwrap();
-    kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
-    let ran = running.end();
-    assert_eq!(ran.code, 125, "{ran:?}");
-    assert!(
-        ran.err.contains("served the container's files was killed"),
-        "{ran:?}"
-    );
-    host.assert_gone();
-    drop(host);
-    place.assert_clean();
-}
-
-#[test]
-fn what_is_left_when_all_are_killed_is_mended_by_whoever_comes_next() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    let kill_all = || {
-        let script = "echo x >> /new; echo ready; sleep 1000";
-        let running = Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
-        // First who would clean up.
-        for pid in place.servers().into_iter().chain(place.processes()) {
-            if pid != running.pid() {
-                // It may have ended with another.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
-        drop(running);
-        let patience = Instant::now() + Duration::from_secs(20);
-        while !place.processes().is_empty() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert_eq!(place.processes(), [0; 0]);
-        assert_eq!(host.mounts().len(), 1, "a dead mount");
-    };
-    kill_all();
-    assert_eq!(said(&host, "cat /new"), "x\n");
-    host.assert_gone();
-    kill_all();
-    // Who needs nothing of it takes it away too, where they see it.
-    assert_eq!(place.shell("cat /new"), "x\nx\n");
-    kill_all();
-    let purged = Ran::of(host.image(&["fim-data", "purge"]));
-    assert_eq!(purged.code, 0, "{purged:?}");
-    assert!(!place.data().exists());
-    host.assert_gone();
-    drop(host);
-    place.assert_clean();
-}
-
-#[test]
-fn a_start_that_is_killed_while_it_begins_leaves_nothing_either() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    said(&host, "echo x > /new");
-    let mut mounted = 0;
-    for step in 0..30 {
-        let running = Running::spawned(host.image(&["fim-exec", "sleep", "1000"]));
-        std::thread::sleep(Duration::from_millis(5 * step));
-        let patience = Instant::now() + Duration::from_secs(20);
-        let program = loop {
-            match host.program() {
-                Some(program) => break program,
-                None => assert!(Instant::now() < patience),
-            }
-        };
-        mounted += host.mounts().len();
-        kill(program, Signal::SIGKILL).unwrap();
-        running.end();
-        host.assert_gone();
-        assert!(!place.data().join("mounts").exists(), "after {step}");
-    }
-    assert!(mounted > 0);
-    assert_eq!(said(&host, "cat /new"), "x\n");
-    drop(host);
-    place.assert_clean();
-}
-
-#[test]
-fn who_is_told_to_end_with_everybody_ends_after_the_container() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    let script =
-        "trap 'sleep 0.2; cat /first; exit 4' TERM; echo ready; while :; do sleep 0.01; done";
-    let mut running = Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
-    for pid in place.servers() {
-        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
-    }
-    kill(supervisor(&host), Signal::SIGTERM).unwrap();
-    assert_eq!(running.line(), "1\n");
-    assert_eq!(running.end().code, 4);
-    host.assert_gone();
-    drop(host);
-    place.assert_clean();
-}
-
-#[test]
-fn what_others_have_of_the_root_keeps_nobody_from_the_changes() {
-    let place = Place::with_layer(ordinary());
-    let host = Mounting::new(&place);
-    let script = "echo ready; read -r line; echo x > /new";
-    let start = || Running::ready(host.image(&["fim-exec", "bash", "-c", script]));
-    let running = start();
-    let other = host.copy_of_mounts();
-    assert_eq!(other.mounts().len(), 1);
-    assert_eq!(running.end().code, 0);
-    assert_eq!(unrefused(&host, 0, &["fim-exec", "cat", "/new"]).out, "x\n");
-    assert_eq!((host.mounts(), other.mounts()), (Vec::new(), Vec::new()));
-    drop(other);
-
-    // Whoever works in there does not notice that it is unmounted: the next start waits until what serves it has been ended.
-    let running = start();
-    let root = place.data().join("mounts/root");
-    let script = format!("cd {} && echo ready && cat", root.display());
-    let looking = Running::ready(host.of_user(&["sh", "-c", &script]));
-    assert_eq!(running.end().code, 0);
-    assert_eq!(unrefused(&host, 0, &["fim-exec", "cat", "/new"]).out, "x\n");
-    assert_eq!(looking.end().code, 0);
-    host.assert_gone();
     drop(host);
     place.assert_clean();
 }

@@ -18,6 +18,7 @@ pub mod running;
 pub mod screen;
 pub mod session;
 pub mod store;
+pub mod told;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

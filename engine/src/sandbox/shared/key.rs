@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::plan::{IdMap, LayerSource, Plan};
+use crate::sandbox::{Context, Failure};
 
 /// Version of what supervisors say to each other.
 const PROTOCOL: u32 = 3;
@@ -167,6 +168,32 @@ impl Key {
         match stored.as_slice() {
             [] => Difference::None,
             names => Difference::Stored(names.join(" and ")),
+        }
+    }
+
+    /// Whether a start that wants this one will do with what process `pid` runs, with a warning where that was made with settings of
+    /// before.
+    ///
+    /// # Errors
+    /// When it will not, or asks for something else by itself.
+    pub fn share(&self, running: &Key, pid: u32, context: &Context<'_>) -> Result<(), Failure> {
+        match self.differs_from(running, context.explicit) {
+            Difference::None => Ok(()),
+            Difference::Stored(what) => {
+                (context.warn)(&format!(
+                    "the running container (process {pid}) has {what}, which this start shares; the \
+                     next one after its end has what is set now"
+                ));
+                Ok(())
+            }
+            Difference::Explicit(what) => Err(Failure::ours(format!(
+                "process {pid} runs a container with {what} than this start asks for; wait for its end or \
+                 choose another data directory with FIM_DIR_DATA"
+            ))),
+            Difference::Foreign(what) => Err(Failure::ours(format!(
+                "process {pid} runs a container of this data directory with {what}; wait for its end or choose \
+                 another data directory with FIM_DIR_DATA"
+            ))),
         }
     }
 }

@@ -28,7 +28,7 @@ const LONGEST: usize = 4096;
 pub struct Listener(OwnedFd);
 
 /// The text of the packet. The descriptors that come with it are those of the user namespace, the mount namespace, the
-/// servers, and, when layers are unpacked, of the lease.
+/// servers, and, when layers are unpacked or the root is mounted outside, of the lease.
 #[derive(Serialize, Deserialize)]
 struct Packet<'a> {
     key: Cow<'a, Key>,

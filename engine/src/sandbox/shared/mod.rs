@@ -16,7 +16,7 @@ mod key;
 pub mod listen;
 mod obtain;
 
-pub use key::{Difference, Explicit, Key};
+pub use key::{Explicit, Key};
 pub use obtain::{Obtained, Ready, obtain};
 
 /// A root that lives as long as this, or a copy of its descriptors, does.
@@ -28,7 +28,7 @@ pub struct SharedRoot {
     pub mounts: OwnedFd,
     /// The processes without which the root is of no use, each readable once it has ended.
     pub servers: Vec<OwnedFd>,
-    /// What keeps unpacked layers from being removed.
+    /// What keeps unpacked layers from being removed, or what is mounted [outside](super::outside) from being unmounted.
     pub lease: Option<OwnedFd>,
 }
 

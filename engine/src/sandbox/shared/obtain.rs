@@ -9,7 +9,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::listen::{Answer, Listener, ask};
-use super::{Difference, Key, SharedRoot};
+use super::{Key, SharedRoot};
 use crate::data::instances::{Gate, Living};
 use crate::data::{self, DataError};
 use crate::plan::{Plan, Way};
@@ -71,14 +71,14 @@ pub fn obtain(plan: &Plan, context: &Context<'_>) -> Result<Obtained, Failure> {
             (ready, key)
         }
         Some((living, running, root)) if running.is_outside() => {
-            compare(&key, &running, living.pid, context)?;
+            key.share(&running, living.pid, context)?;
             (
                 ladder::join_outside(plan, root, context, living.pid)?,
                 running,
             )
         }
         Some((living, running, root)) => {
-            compare(&key, &running, living.pid, context)?;
+            key.share(&running, living.pid, context)?;
             trace(|| format!("joined the root of process {}", living.pid));
             (ladder::join(plan, root, &running, living.pid)?, running)
         }
@@ -142,28 +142,6 @@ fn running(
         gate.wait_for_others().map_err(unusable)?;
     }
     Ok(None)
-}
-
-/// Whether the root that runs will do.
-fn compare(wanted: &Key, running: &Key, pid: u32, context: &Context<'_>) -> Result<(), Failure> {
-    match wanted.differs_from(running, context.explicit) {
-        Difference::None => Ok(()),
-        Difference::Stored(what) => {
-            (context.warn)(&format!(
-                "the running container (process {pid}) has {what}, which this start shares; the \
-                 next one after its end has what is set now"
-            ));
-            Ok(())
-        }
-        Difference::Explicit(what) => Err(Failure::ours(format!(
-            "process {pid} runs a container with {what} than this start asks for; wait for its end or \
-             choose another data directory with FIM_DIR_DATA"
-        ))),
-        Difference::Foreign(what) => Err(Failure::ours(format!(
-            "process {pid} runs a container of this data directory with {what}; wait for its end or choose \
-             another data directory with FIM_DIR_DATA"
-        ))),
-    }
 }
 
 /// A root that a start can enter.
