@@ -17,12 +17,11 @@ fn five_minutes_go_as_the_book_says() {
 fn a_damaged_setting_is_shown_as_such_and_the_others_as_they_are() {
     let place = Place::blueprint(Who::Caller);
     place.succeed(&["fim-env", "add", "A=a-word-to-be-found"]);
-    let mut bytes = std::fs::read(&place.image).unwrap();
+    let bytes = std::fs::read(&place.image).unwrap();
     let found = bytes
         .windows(14)
         .position(|window| window == b"a-word-to-be-f");
-    bytes[found.unwrap()] ^= 1;
-    std::fs::write(&place.image, bytes).unwrap();
+    support::store::flip(&place, found.unwrap() as u64);
 
     let ran = place.run(&["fim-show"]);
     assert_eq!(ran.code, 0, "{ran:?}");
