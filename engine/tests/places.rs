@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use support::{ORDINARY, Place, Ran, Who, everybody};
 
@@ -72,6 +73,49 @@ fn an_image_in_memory_and_data_in_memory_work() {
         );
         fs::remove_dir(place.path().join("odd")).unwrap();
         place.succeed(&["fim-exec", "true"]);
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn a_directory_with_files_that_no_image_has_made_is_left_as_it_is() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let own = place.path().join("own");
+        fs::create_dir_all(own.join("root")).unwrap();
+        fs::write(own.join("root/notes"), "precious").unwrap();
+        for path in [&own, &own.join("root"), &own.join("root/notes")] {
+            place.give(path);
+        }
+        let owner = fs::metadata(&own).unwrap().uid();
+        for mode in [0o700, 0o755] {
+            fs::set_permissions(&own, fs::Permissions::from_mode(mode)).unwrap();
+            let told = |arguments: &[&str]| {
+                let mut command = place.image(arguments);
+                command.env("FIM_DIR_DATA", &own);
+                Ran::of(command)
+            };
+            let ran = told(&["fim-exec", "true"]);
+            assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
+            assert!(ran.err.contains("no image has made"), "{ran:?}");
+            told(&["fim-data", "purge"]);
+            assert_eq!(fs::read(own.join("root/notes")).unwrap(), b"precious");
+            assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
+            assert_eq!(fs::metadata(&own).unwrap().uid(), owner);
+        }
+        fs::remove_dir_all(own).unwrap();
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn a_home_that_is_no_directory_does_not_matter() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let mut command = place.image(&["fim-exec", "bash", "-c", "echo runs"]);
+        command.env("HOME", "/dev/null");
+        let ran = Ran::of(command);
+        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("runs\n", ""));
         place.assert_clean();
     }
 }

@@ -88,7 +88,7 @@ fn sign(sign: &Sign) -> String {
     match sign {
         Sign::Calls(names) => format!("a denied call of {}", codes(names)),
         Sign::Unreachable => {
-            "what was sent where no way leads, or to a port of the container that nobody listens at,"
+            "what was sent where no way leads, or a datagram to a port of the container that nobody listens at,"
                 .to_owned()
         }
         Sign::Windows {

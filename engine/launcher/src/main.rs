@@ -57,7 +57,13 @@ fn start(caller: &Caller) -> i32 {
 }
 
 fn execute(caller: &Caller) -> Result<core::convert::Infallible, Failure> {
-    let image = process::image().map_err(|errno| Failure("/proc is needed", Some(errno)))?;
+    if process::is_privileged() {
+        return Err(Failure(
+            "an image is not run with the rights of its owner; run `chmod ug-s` on it",
+            None,
+        ));
+    }
+    let image = process::image()?;
     let marker = Marker::read(&image.file)?;
     let mut told: Text<8192> = Text::new();
     told.push(VARIABLE);

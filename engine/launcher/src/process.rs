@@ -11,6 +11,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, open, readlinkat_raw};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use rustix::process::{getegid, geteuid, getgid, getuid};
 use rustix::runtime::{execve, execveat, exit_group};
 
 use crate::Failure;
@@ -136,15 +137,26 @@ impl Image {
     }
 }
 
+/// Whether somebody else's rights come with the program: what the caller says would lead to files and programs with them.
+pub fn is_privileged() -> bool {
+    getuid() != geteuid() || getgid() != getegid()
+}
+
 /// Finds the file that this process was started from.
-pub fn image() -> Result<Image, Errno> {
+pub fn image() -> Result<Image, Failure> {
     const OURSELVES: &CStr = c"/proc/self/exe";
     let mut bytes = [0; 4096];
-    let length = readlinkat_raw(rustix::fs::CWD, OURSELVES, &mut bytes[..])?;
+    let length = readlinkat_raw(rustix::fs::CWD, OURSELVES, &mut bytes[..])
+        .map_err(|errno| Failure("/proc is needed", Some(errno)))?;
     let mut path = Text::new();
     path.push(&bytes[..length]);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = open(OURSELVES, flags, Mode::empty())?;
+    let file = open(OURSELVES, flags, Mode::empty()).map_err(|errno| {
+        Failure(
+            "the image cannot be read; run `chmod +r` on it",
+            Some(errno),
+        )
+    })?;
     Ok(Image { path, file })
 }
 

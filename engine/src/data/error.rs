@@ -14,6 +14,9 @@ pub enum DataError {
     /// Others can enter it.
     #[error("the data directory {} can be entered by others; run `chmod 700` on it", .0.display())]
     Open(PathBuf),
+    /// It has files, and no image has made them.
+    #[error("{} has files that no image has made; choose a new or empty directory with FIM_DIR_DATA", .0.display())]
+    Occupied(PathBuf),
     /// It belongs to somebody else.
     #[error("the data directory {} belongs to uid {owner}; start as that user or choose another one with FIM_DIR_DATA", .path.display())]
     Foreign {

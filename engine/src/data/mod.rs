@@ -70,6 +70,9 @@ pub fn open(path: &Path, wanted: Option<&IdMap>) -> Result<Option<Directory>, Da
     if !found.is_dir() {
         return Err(DataError::NoDirectory(path.to_owned()));
     }
+    if !is_of_images(path).map_err(unusable)? {
+        return Err(DataError::Occupied(path.to_owned()));
+    }
     if found.mode() & 0o077 != 0 {
         return Err(DataError::Open(path.to_owned()));
     }
@@ -79,6 +82,23 @@ pub fn open(path: &Path, wanted: Option<&IdMap>) -> Result<Option<Directory>, Da
         None => keep_ids(path, &ids::of(path).map_err(unusable)?)?,
     }
     directory(path, &found).map(Some)
+}
+
+/// Whether an image has used a directory, or could begin to. Its owner may have put layers into it before that; anything else is
+/// somebody's, and would become the container's, to be removed with it.
+fn is_of_images(path: &Path) -> io::Result<bool> {
+    let used = |name: &str| fs::symlink_metadata(path.join(name)).is_ok();
+    if used(ids::NAME) || used(changes::INSTANCES) {
+        return Ok(true);
+    }
+    let mut names = match fs::read_dir(path) {
+        // What cannot be looked into is told when it is used.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
+        entries => entries?,
+    };
+    names.try_fold(true, |so_far, entry| {
+        Ok(so_far && entry?.file_name() == changes::LAYERS)
+    })
 }
 
 /// The data directory as it is, whatever ids it was made with; `None` when there is none, or no image has used it.

@@ -58,3 +58,28 @@ fn a_directory_that_others_can_enter_is_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn a_directory_with_files_of_others_is_left_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("data");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(is_of_images(&path).unwrap());
+    fs::create_dir(path.join("layers")).unwrap();
+    assert!(is_of_images(&path).unwrap());
+    fs::create_dir(path.join("root")).unwrap();
+    fs::write(path.join("root/notes"), "precious").unwrap();
+    assert!(!is_of_images(&path).unwrap());
+    let single = IdMap::Single { uid: 0, gid: 0 };
+    let refused = open(&path, Some(&single)).unwrap_err();
+    assert!(matches!(refused, DataError::Occupied(_)), "{refused}");
+    let mut left: Vec<_> = fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["layers", "root"]);
+    fs::write(path.join("ids"), "").unwrap();
+    assert!(is_of_images(&path).unwrap());
+}

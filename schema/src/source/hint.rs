@@ -23,7 +23,7 @@ pub struct Hint {
 pub enum Sign {
     /// One of these system calls was denied with `EPERM`. The container's first process hears of each, so they should be rare.
     Calls(Vec<String>),
-    /// Something was sent where no way leads, or to a port of the container that nobody listens at.
+    /// Something was sent where no way leads, or a datagram to a port of the container that nobody listens at.
     Unreachable,
     /// The program is made for windows, and the caller has a display.
     Windows(Windows),

@@ -33,13 +33,24 @@ pub fn check(text: &str, side: Side) -> Result<(), VerbError> {
 /// As there, and the root.
 pub fn check_field(text: &str, side: Side) -> Result<(), VerbError> {
     check(text, side)?;
-    let is_root = text.split('/').all(|part| part.is_empty() || part == ".");
-    match side == Side::Container && is_root {
-        true => wrong(
+    if side == Side::Host {
+        return Ok(());
+    }
+    let parts = text
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".");
+    let parts: Vec<&str> = parts.collect();
+    match parts[..] {
+        [] => wrong(
             format!("`{text}` is all of the container"),
             "give a path below it",
         ),
-        false => Ok(()),
+        // Something else there would take away what every container runs with.
+        ["proc", ..] | ["dev" | "run"] | ["run", "flatimage", ..] => wrong(
+            format!("`{text}` is the container's own"),
+            "give another path",
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -83,6 +94,11 @@ mod tests {
             ("$A/..", Side::Container, "without `..`"),
             ("/", Side::Container, "give a path below it"),
             ("/./", Side::Container, "give a path below it"),
+            ("/proc", Side::Container, "give another path"),
+            ("//proc/./sys/", Side::Container, "give another path"),
+            ("/dev/", Side::Container, "give another path"),
+            ("/run", Side::Container, "give another path"),
+            ("/run/flatimage/bin", Side::Container, "give another path"),
         ] {
             let line = check_field(text, side).expect_err(text).to_string();
             assert!(line.contains(expected) && !line.contains('\n'), "{line}");
