@@ -135,3 +135,24 @@ fn a_sandbox_can_be_made_inside_of_an_image_that_has_nothing_but_the_tools() {
         place.assert_clean();
     }
 }
+
+#[test]
+fn an_image_in_an_image_has_data_of_its_own() {
+    for who in everybody() {
+        let place = Place::blueprint(who);
+        let directory = place.path().join("apps");
+        fs::create_dir(&directory).unwrap();
+        let inner = directory.join("inner.flatimage");
+        support::copy(&place.image, &inner);
+        place.give(&directory);
+        place.give(&inner);
+        let directory = directory.to_string_lossy();
+        place.succeed(&["fim-bind", "add", "rw", &directory, "/apps"]);
+        let show = "/apps/inner.flatimage fim-data show";
+        let shown = place.shell(show);
+        assert!(shown.contains("/apps/.inner.flatimage.data"), "{shown}");
+        let shown = place.shell(&format!("FIM_DIR_DATA=/tmp/d {show}"));
+        assert!(shown.contains("/tmp/d"), "{shown}");
+        place.assert_clean();
+    }
+}

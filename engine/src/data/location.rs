@@ -55,7 +55,8 @@ pub struct Location {
 /// directory specification), under a name with a hash of the image's path.
 pub fn locate(host: &Host, image: &Path) -> Location {
     let variable = |name| host.environment.get(name).filter(|value| !value.is_empty());
-    if let Some(given) = variable("FIM_DIR_DATA") {
+    let given = variable("FIM_DIR_DATA").filter(|given| !is_anothers(variable, given, image));
+    if let Some(given) = given {
         return Location {
             path: std::path::absolute(given).unwrap_or_else(|_| PathBuf::from(given)),
             origin: Origin::Given,
@@ -79,6 +80,19 @@ pub fn locate(host: &Host, image: &Path) -> Location {
             origin: Origin::Beside,
         },
     }
+}
+
+/// Whether `given` is what another image has told its programs of itself, of which this image is one.
+///
+/// Those have it together with that image's path and the directory of layers in it; whoever chooses another one leaves that as it is.
+fn is_anothers<'a>(
+    variable: impl Fn(&'static str) -> Option<&'a String>,
+    given: &str,
+    image: &Path,
+) -> bool {
+    let of_another = variable("FIM_BIN_SELF").is_some_and(|other| Path::new(other) != image);
+    let layers = variable("FIM_DIR_LAYERS");
+    of_another && layers.is_some_and(|layers| *Path::new(layers) == Path::new(given).join("layers"))
 }
 
 impl Location {
@@ -145,6 +159,22 @@ fn name_at_home(name: &str, image: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_image_tells_its_programs_is_not_meant() {
+        let image = Path::new("/apps/inner");
+        let told = |data: &str, layers: &str, other: &str| {
+            let texts = [("FIM_BIN_SELF", other), ("FIM_DIR_LAYERS", layers)];
+            let texts = texts.map(|(name, text)| (name, text.to_owned()));
+            let variable = |name| texts.iter().find(|(known, _)| *known == name);
+            let variable = |name| variable(name).map(|(_, text)| text);
+            is_anothers(variable, data, image)
+        };
+        assert!(told("/d", "/d/layers", "/apps/outer"));
+        assert!(!told("/chosen", "/d/layers", "/apps/outer"));
+        assert!(!told("/d", "/d/layers", "/apps/inner"));
+        assert!(!is_anothers(|_| None, "/d", image));
+    }
 
     #[test]
     fn images_of_one_name_have_directories_of_their_own_and_a_long_name_fits() {
