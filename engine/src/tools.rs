@@ -144,7 +144,7 @@ impl Tool {
 
 /// The tools of an image, as they come out of their frame, in their order.
 struct Unpacking<'a> {
-    decoder: zstd::Decoder<'static, BufReader<Span<'a>>>,
+    frame: Frame<'a>,
     /// Bytes that were taken.
     at: u64,
 }
@@ -159,15 +159,31 @@ impl<'a> Unpacking<'a> {
             left: u64::MAX,
         };
         let decoder = zstd::Decoder::new(packed)?.single_frame();
-        Ok(Unpacking { decoder, at: 0 })
+        Ok(Unpacking {
+            frame: Frame(decoder),
+            at: 0,
+        })
+    }
+
+    /// As [`copy`](Self::copy), of a tool that is the one that the table knows.
+    fn copy_sound(&mut self, tool: &Tool, to: &mut impl io::Write) -> io::Result<()> {
+        let mut summed = Summed::new(to);
+        self.copy(tool, &mut summed)?;
+        match summed.is(tool) {
+            true => Ok(()),
+            false => Err(damaged(&format!(
+                "the sha256 of `{}` is another",
+                tool.name
+            ))),
+        }
     }
 
     /// Passes over what is before a tool and copies it.
     fn copy(&mut self, tool: &Tool, to: &mut impl io::Write) -> io::Result<()> {
         let before = tool.offset.checked_sub(self.at);
         let before = before.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let passed = io::copy(&mut (&mut self.decoder).take(before), &mut io::sink())?;
-        let written = io::copy(&mut (&mut self.decoder).take(tool.size), to)?;
+        let passed = io::copy(&mut (&mut self.frame).take(before), &mut io::sink())?;
+        let written = io::copy(&mut (&mut self.frame).take(tool.size), to)?;
         self.at += passed + written;
         match (passed, written) == (before, tool.size) {
             true => Ok(()),
@@ -180,21 +196,41 @@ impl<'a> Unpacking<'a> {
     }
 }
 
+fn damaged(reason: &str) -> io::Error {
+    let what = format!("its tools are damaged ({reason}); copy the image anew");
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// The compressed tools, which say how to mend it when they do not unpack.
+struct Frame<'a>(zstd::Decoder<'static, BufReader<Span<'a>>>);
+
+impl Read for Frame<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| {
+            // What the kernel answers about the file has a number.
+            match error.raw_os_error() {
+                Some(_) => error,
+                None => damaged(&error.to_string()),
+            }
+        })
+    }
+}
+
 /// Unpacks all `tools` of the image, whose first is at `offset`, to nowhere, and answers for each how many bytes it has; in
 /// words, that it is not the one that the table knows, or does not unpack: then those behind it do not either, and are left out.
 pub fn verify(tools: &[Tool], image: &File, offset: u64) -> Vec<Result<u64, String>> {
     let mut found = Vec::new();
     let mut unpacking = Unpacking::new(image, offset);
     for tool in tools {
-        let mut digest = Digest(Sha256::new());
+        let mut summed = Summed::new(io::sink());
         let unpacked = unpacking
             .as_mut()
-            .map(|tools| tools.copy(tool, &mut digest));
+            .map(|tools| tools.copy(tool, &mut summed));
         if !matches!(unpacked, Ok(Ok(()))) {
             found.push(Err("it does not decompress".to_owned()));
             break;
         }
-        found.push(match marker::hex(&digest.0.finalize()) == tool.sha256 {
+        found.push(match summed.is(tool) {
             true => Ok(tool.size),
             false => Err("its sha256 is another".to_owned()),
         });
@@ -206,30 +242,46 @@ impl Tool {
     /// Unpacks it from the image, whose first tool is at `offset`.
     ///
     /// # Errors
-    /// As reading, decompressing and writing do; `InvalidData` when there is less of it than the table says.
+    /// As reading, decompressing and writing do; `InvalidData` when it is not the one that the table knows.
     pub fn copy(&self, image: &File, offset: u64, to: &mut File) -> io::Result<()> {
-        Unpacking::new(image, offset)?.copy(self, to)
+        Unpacking::new(image, offset)?.copy_sound(self, to)
     }
 }
 
-/// Sums what is written to it.
-struct Digest(Sha256);
+/// Sums what is written to it, and writes it on.
+struct Summed<W> {
+    sum: Sha256,
+    to: W,
+}
 
-impl io::Write for Digest {
+impl<W> Summed<W> {
+    fn new(to: W) -> Self {
+        let sum = Sha256::new();
+        Summed { sum, to }
+    }
+
+    /// Whether that was this tool.
+    fn is(self, tool: &Tool) -> bool {
+        marker::hex(&self.sum.finalize()) == tool.sha256
+    }
+}
+
+impl<W: io::Write> io::Write for Summed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
+        let written = self.to.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.to.flush()
     }
 }
 
 /// Unpacks `tools` from the image, whose first tool is at `offset`, below `to`.
 ///
 /// # Errors
-/// As reading, decompressing and writing do; `InvalidData` when a size is not the table's.
+/// As reading, decompressing and writing do; `InvalidData` when a size or a sum is not the table's.
 pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Result<()> {
     let mut unpacking = Unpacking::new(image, offset)?;
     for tool in tools {
@@ -238,7 +290,7 @@ pub fn unpack(tools: &[Tool], image: &File, offset: u64, to: &Path) -> io::Resul
         // Whatever the caller's mask: the ids of the container may be others than the caller's.
         fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
         let mut file = File::create_new(directory.join(&tool.name))?;
-        unpacking.copy(tool, &mut file)?;
+        unpacking.copy_sound(tool, &mut file)?;
         file.set_permissions(Permissions::from_mode(0o555))?;
         for link in &tool.links {
             symlink(&tool.name, directory.join(link))?;
@@ -303,7 +355,10 @@ mod tests {
     fn tools_are_unpacked_executable_with_their_links() {
         let directory = tempfile::tempdir().unwrap();
         let image = image(b"first, left out, second");
-        let tools = [tool("a", 0, 5, &[]), tool("b", 17, 6, &["ls", "cat"])];
+        let mut tools = [tool("a", 0, 5, &[]), tool("b", 17, 6, &["ls", "cat"])];
+        for (tool, bytes) in tools.iter_mut().zip([&b"first"[..], b"second"]) {
+            tool.sha256 = marker::hex(&Sha256::digest(bytes));
+        }
         unpack(&tools, &image, 7, directory.path()).unwrap();
         assert_eq!(fs::read(directory.path().join("sbin/a")).unwrap(), b"first");
         assert_eq!(
@@ -331,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_of_which_there_is_less_is_refused() {
+    fn a_tool_of_which_there_is_less_or_another_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let error = unpack(
             &[tool("a", 0, 6, &[])],
@@ -341,5 +396,9 @@ mod tests {
         );
         let error = error.unwrap_err();
         assert_eq!(error.to_string(), "the tool `a` has 5 bytes, not 6");
+        let other = tempfile::tempdir().unwrap();
+        let error = unpack(&[tool("a", 0, 5, &[])], &image(b"first"), 7, other.path());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("the sha256 of `a` is another"), "{error}");
     }
 }

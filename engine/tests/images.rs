@@ -100,6 +100,17 @@ fn two_distributions_have_one_program_and_do_not_mix_up_what_is_unpacked() {
 #[test]
 fn a_damaged_description_is_said_in_one_line_and_found() {
     let place = Place::blueprint(support::Who::Caller);
+    // Also the tools that it describes, of which a start without a private copy needs some.
+    let tools = marker(&place.image).tools_offset + 1000;
+    support::store::flip(&place, tools);
+    let ran = place.run(&["fim-verify"]);
+    assert!(ran.out.contains("damaged  tool"), "{ran:?}");
+    let mut command = place.image(&["fim-exec", "true"]);
+    command.env("HOME", "/sys/none");
+    let ran = support::Ran::of(command);
+    assert_eq!((ran.code, ran.err.lines().count()), (125, 1), "{ran:?}");
+    assert!(ran.err.contains("tools are damaged"), "{ran:?}");
+    support::store::flip(&place, tools);
     let at = marker(&place.image).description_offset;
     support::store::flip(&place, at + 20);
     for command in [&["fim-version", "deps"][..], &["fim-exec", "true"]] {
@@ -146,13 +157,14 @@ fn an_image_in_an_image_has_data_of_its_own() {
         support::copy(&place.image, &inner);
         place.give(&directory);
         place.give(&inner);
-        let directory = directory.to_string_lossy();
-        place.succeed(&["fim-bind", "add", "rw", &directory, "/apps"]);
+        let shown = directory.to_string_lossy();
+        place.succeed(&["fim-bind", "add", "rw", &shown, "/apps"]);
         let show = "/apps/inner.flatimage fim-data show";
         let shown = place.shell(show);
         assert!(shown.contains("/apps/.inner.flatimage.data"), "{shown}");
         let shown = place.shell(&format!("FIM_DIR_DATA=/tmp/d {show}"));
         assert!(shown.contains("/tmp/d"), "{shown}");
+        fs::remove_dir_all(&directory).unwrap();
         place.assert_clean();
     }
 }
