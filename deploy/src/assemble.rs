@@ -19,7 +19,7 @@ use std::io::{self, Read, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest;
-use crate::marker::{Marker, MarkerError, Origin, RUNTIME_OFFSET};
+use crate::marker::{Marker, MarkerError, Origin, RUNTIME_OFFSET, launcher_part};
 
 /// What the offset of the reserved space is a multiple of, so that its slots share no page with anything else.
 pub const ALIGNMENT: u64 = 4096;
@@ -120,6 +120,9 @@ pub fn plan(parts: &Parts, sizes: &[u64]) -> Layout {
         tools_offset: programs_end,
         runtime_size: parts.programs.runtime_size,
         runtime_sum: digest::of(&parts.programs.packed),
+        // Whoever writes an image refuses what is no launcher.
+        launcher_sum: launcher_part(&parts.programs.launcher)
+            .map_or([0; 32], |part| digest::of(&part)),
         description_offset: tools_end,
         description_size,
         description_sum: digest::of(parts.description),
@@ -298,6 +301,7 @@ mod tests {
         };
         let (layout, bytes) = image(&parts, &[]);
         assert_eq!(bytes[OFFSET..OFFSET + SIZE], layout.marker.encode());
+        assert_eq!(layout.marker.launcher_sum, digest::of(&bytes[..OFFSET]));
         assert_eq!(bytes[8..11], *b"FI\x01");
         assert!(crate::elf::Elf::parse(&bytes).unwrap().is_static());
     }

@@ -20,10 +20,11 @@
 //! | 256 | 32 | time of the sources |
 //! | 288 | 96 | names of the programs that can stack a root, separated by spaces |
 //! | 384 | 32 | SHA-256 of the compressed runtime |
+//! | 416 | 32 | SHA-256 of everything before the marker |
 //!
 //! Numbers are little-endian, texts are UTF-8 and filled up with zeros, of which there is at least one.
 //!
-//! Version 2 has no sum of the runtime and is 32 bytes shorter. It is somewhere in the program that the file begins with, which was not
+//! Version 2 has no sums of the programs and is 64 bytes shorter. It is somewhere in the program that the file begins with, which was not
 //! compressed.
 
 /// What the marker begins with.
@@ -33,7 +34,7 @@ pub const MAGIC: [u8; 24] = *b"FLATIMAGE-MARKER-v3\0\0\0\0\0";
 const MAGIC_OF_ANY: &[u8] = b"FLATIMAGE-MARKER-v";
 
 /// Bytes of a marker.
-pub const SIZE: usize = 416;
+pub const SIZE: usize = 448;
 
 /// Bytes of one of version 2.
 const OLDER_SIZE: usize = 384;
@@ -49,6 +50,9 @@ const BUILD_ID: usize = 96;
 
 /// Where the sum of the compressed runtime is.
 const RUNTIME_SUM: usize = 384;
+
+/// Where the sum of everything before the marker is.
+const LAUNCHER_SUM: usize = 416;
 
 /// Where the texts are, in the order of [`Origin`].
 const TEXTS: [std::ops::Range<usize>; 5] = [128..192, 192..240, 240..256, 256..288, 288..384];
@@ -71,6 +75,8 @@ pub struct Marker {
     pub runtime_size: u64,
     /// SHA-256 of the runtime as it is compressed in the image.
     pub runtime_sum: [u8; 32],
+    /// SHA-256 of everything before the marker, as [`launcher_part`] makes it.
+    pub launcher_sum: [u8; 32],
     /// Offset of the description in bytes; the tools end there.
     pub description_offset: u64,
     /// Size of the description in bytes.
@@ -198,6 +204,21 @@ impl Origin {
     }
 }
 
+/// What an image has before the marker: a launcher with [`IDENT`] in it, and zeros.
+///
+/// # Errors
+/// When it is no program or too long.
+pub fn launcher_part(launcher: &[u8]) -> Result<Vec<u8>, MarkerError> {
+    let ident = IDENT_OFFSET..IDENT_OFFSET + IDENT.len();
+    if launcher.len() < ident.end || launcher.len() > OFFSET {
+        return Err(MarkerError::Launcher(launcher.len()));
+    }
+    let mut part = launcher.to_vec();
+    part[ident].copy_from_slice(&IDENT);
+    part.resize(OFFSET, 0);
+    Ok(part)
+}
+
 /// The digits of the version, where this is a marker.
 fn version(bytes: &[u8]) -> Option<String> {
     let rest = bytes.strip_prefix(MAGIC_OF_ANY)?;
@@ -232,6 +253,7 @@ impl Marker {
         }
         bytes[64..96].copy_from_slice(&self.description_sum);
         bytes[RUNTIME_SUM..RUNTIME_SUM + 32].copy_from_slice(&self.runtime_sum);
+        bytes[LAUNCHER_SUM..LAUNCHER_SUM + 32].copy_from_slice(&self.launcher_sum);
         bytes[BUILD_ID..BUILD_ID + 32].copy_from_slice(&self.build_id);
         for (text, place) in self.origin.texts().iter().zip(TEXTS) {
             let length = text.len().min(place.len() - 1);
@@ -284,6 +306,7 @@ impl Marker {
             tools_offset: number(32),
             runtime_size: number(40),
             runtime_sum: sum(RUNTIME_SUM),
+            launcher_sum: sum(LAUNCHER_SUM),
             description_offset: number(48),
             description_size: number(56),
             description_sum: sum(64),
@@ -298,13 +321,7 @@ impl Marker {
     /// When the launcher is no program or too long, or a text does not fit.
     pub fn head(&self, launcher: &[u8]) -> Result<Vec<u8>, MarkerError> {
         self.origin.check()?;
-        let ident = IDENT_OFFSET..IDENT_OFFSET + IDENT.len();
-        if launcher.len() < ident.end || launcher.len() > OFFSET {
-            return Err(MarkerError::Launcher(launcher.len()));
-        }
-        let mut head = launcher.to_vec();
-        head[ident].copy_from_slice(&IDENT);
-        head.resize(OFFSET, 0);
+        let mut head = launcher_part(launcher)?;
         head.extend(self.encode());
         head.resize(RUNTIME_OFFSET, 0);
         Ok(head)

@@ -20,6 +20,7 @@
 //! | 256–287 | time of the sources |
 //! | 288–383 | names of the programs that can stack a root, separated by spaces |
 //! | 384–415 | sha256 of the compressed runtime |
+//! | 416–447 | sha256 of everything before the marker |
 //!
 //! Texts are UTF-8 and end with their first zero byte.
 
@@ -33,7 +34,7 @@ use sha2::{Digest as _, Sha256};
 /// What it begins with.
 const MAGIC: &[u8] = b"FLATIMAGE-MARKER-v3\0\0\0\0\0";
 
-const SIZE: usize = 416;
+const SIZE: usize = 448;
 
 /// Where the compressed runtime begins in the image.
 pub const RUNTIME_OFFSET: u64 = 1 << 16;
@@ -63,6 +64,8 @@ pub struct Placement {
     pub runtime_size: u64,
     /// The sha256 that it has in the image, where it is compressed.
     pub runtime_sum: [u8; 32],
+    /// The sha256 of everything before the marker.
+    pub launcher_sum: [u8; 32],
     /// Start of the description in the image file.
     pub description_offset: u64,
     /// Size of the description; 0 in an image without tools.
@@ -79,17 +82,29 @@ impl Placement {
     /// # Errors
     /// As reading; `UnexpectedEof` when the image is shorter.
     pub fn has_its_runtime(&self, image: &File) -> io::Result<bool> {
-        let mut sum = Sha256::new();
-        let mut piece = vec![0; 1 << 16];
-        let mut at = RUNTIME_OFFSET;
-        while at < self.tools_offset {
-            let length = (self.tools_offset - at).min(piece.len() as u64) as usize;
-            image.read_exact_at(&mut piece[..length], at)?;
-            sum.update(&piece[..length]);
-            at += length as u64;
-        }
-        Ok(sum.finalize()[..] == self.runtime_sum)
+        Ok(sum(image, RUNTIME_OFFSET..self.tools_offset)? == self.runtime_sum)
     }
+
+    /// Whether the launcher is the one that the image was made with.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn has_its_launcher(&self, image: &File) -> io::Result<bool> {
+        Ok(sum(image, 0..OFFSET)? == self.launcher_sum)
+    }
+}
+
+fn sum(image: &File, part: std::ops::Range<u64>) -> io::Result<[u8; 32]> {
+    let mut sum = Sha256::new();
+    let mut piece = vec![0; 1 << 16];
+    let mut at = part.start;
+    while at < part.end {
+        let length = (part.end - at).min(piece.len() as u64) as usize;
+        image.read_exact_at(&mut piece[..length], at)?;
+        sum.update(&piece[..length]);
+        at += length as u64;
+    }
+    Ok(sum.finalize().into())
 }
 
 /// What the image was made from, in words.
@@ -144,6 +159,7 @@ fn placement_in(bytes: &[u8; SIZE]) -> Placement {
         tools_offset: number(bytes, 32),
         runtime_size: number(bytes, 40),
         runtime_sum: array(bytes, 384),
+        launcher_sum: array(bytes, 416),
         description_offset: number(bytes, 48),
         description_size: number(bytes, 56),
         description_sum: array(bytes, 64),

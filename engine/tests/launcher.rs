@@ -69,13 +69,23 @@ fn a_damaged_image_is_said_to_be_one_and_leaves_nothing() {
 #[test]
 fn a_damaged_program_is_found_where_a_sound_copy_runs() {
     for who in everybody() {
-        let place = Place::blueprint(who);
-        place.succeed(&["fim-exec", "true"]);
-        damage(&place, marker::RUNTIME_OFFSET as u64 + 5000);
-        let ran = place.run(&["fim-verify"]);
-        assert_eq!(ran.code, 1, "{ran:?}");
-        assert!(ran.out.contains("damaged  program at"), "{ran:?}");
-        place.assert_clean();
+        for (name, at) in [
+            ("launcher", 60_000),
+            ("runtime", marker::RUNTIME_OFFSET as u64 + 5000),
+        ] {
+            let place = Place::blueprint(who);
+            place.succeed(&["fim-exec", "true"]);
+            assert_eq!(place.run(&["fim-verify"]).code, 0);
+            damage(&place, at);
+            let ran = place.run(&["fim-verify"]);
+            assert_eq!(ran.code, 1, "{ran:?}");
+            let line = ran.out.lines().find(|line| line.contains("damaged"));
+            assert!(
+                line.unwrap().contains(&format!("program {name}")),
+                "{ran:?}"
+            );
+            place.assert_clean();
+        }
     }
 }
 

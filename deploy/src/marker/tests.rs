@@ -8,6 +8,7 @@ fn marker() -> Marker {
         tools_offset: 0x1112_1314_1516_1718,
         runtime_size: 0x2122_2324_2526_2728,
         runtime_sum: [0xef; 32],
+        launcher_sum: [0x1f; 32],
         description_offset: 0x3132_3334_3536_3738,
         description_size: 0x4142_4344_4546_4748,
         description_sum: [0xcd; 32],
@@ -51,7 +52,8 @@ fn the_head_is_the_launcher_and_the_marker_and_nothing_else() {
     assert_eq!(found[96..128], [0xab; 32]);
     assert_eq!(found[128..138], *b"blueprint\0");
     assert_eq!(found[288..296], *b"one two\0");
-    assert_eq!(found[384..], [0xef; 32]);
+    assert_eq!(found[384..416], [0xef; 32]);
+    assert_eq!(found[416..], [0x1f; 32]);
     assert!(head[OFFSET + SIZE..].iter().all(|byte| *byte == 0));
     assert_eq!(Marker::decode(found), Ok(marker()));
 }
@@ -82,6 +84,7 @@ fn a_marker_of_another_version_is_named() {
 fn a_marker_of_version_2_is_found_in_the_program() {
     let mut older = marker();
     older.runtime_sum = [0; 32];
+    older.launcher_sum = [0; 32];
     let mut bytes = older.encode();
     bytes[18] = b'2';
     for before in [0, 1, 70_000] {

@@ -1,6 +1,7 @@
 //! Reads everything in an image that has a checksum, and says what does not match.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use flatimage_layer::{Checksums, verify};
@@ -42,7 +43,7 @@ impl Session {
         }
         findings.extend(self.layers_found());
         let image = self.file()?;
-        findings.push(self.program(&image));
+        findings.extend(self.programs(&image));
         let (described, tools) = match tools::all(&image) {
             Ok(tools) => (Ok(format!("{} tools", tools.len())), tools),
             Err(error) => (Err(plain(&error)), Vec::new()),
@@ -94,19 +95,30 @@ impl Session {
         }
     }
 
-    fn program(&self, image: &File) -> Finding {
-        let found = self.placement.has_its_runtime(image);
-        Finding {
+    fn programs(&self, image: &File) -> [Finding; 2] {
+        let finding = |name: &str, offset, found: io::Result<bool>, detail: String| Finding {
             ok: matches!(found, Ok(true)),
             kind: "program",
-            name: String::new(),
-            offset: marker::RUNTIME_OFFSET,
+            name: name.to_owned(),
+            offset,
             detail: match found {
-                Ok(true) => format!("{} bytes unpacked", self.placement.runtime_size),
+                Ok(true) => detail,
                 Ok(false) => "its sha256 is another; copy the image anew".to_owned(),
                 Err(error) => plain(&error),
             },
-        }
+        };
+        let launcher = self.placement.has_its_launcher(image);
+        let runtime = self.placement.has_its_runtime(image);
+        let unpacked = format!("{} bytes unpacked", self.placement.runtime_size);
+        [
+            finding(
+                "launcher",
+                0,
+                launcher,
+                "what starts the runtime".to_owned(),
+            ),
+            finding("runtime", marker::RUNTIME_OFFSET, runtime, unpacked),
+        ]
     }
 
     fn setting(&self, decl: &RegionDecl) -> Result<Finding, Failure> {

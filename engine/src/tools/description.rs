@@ -185,6 +185,7 @@ mod tests {
             tools_offset: 7,
             runtime_size: 7,
             runtime_sum: [0; 32],
+            launcher_sum: [0; 32],
             description_offset: 7,
             description_size: text.len() as u64,
             description_sum: Sha256::digest(text).into(),
