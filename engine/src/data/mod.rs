@@ -87,8 +87,10 @@ pub fn open(path: &Path, wanted: Option<&IdMap>) -> Result<Option<Directory>, Da
 /// Whether an image has used a directory, or could begin to. Its owner may have put layers into it before that; anything else is
 /// somebody's, and would become the container's, to be removed with it.
 fn is_of_images(path: &Path) -> io::Result<bool> {
-    let used = |name: &str| fs::symlink_metadata(path.join(name)).is_ok();
-    if used(ids::NAME) || used(changes::INSTANCES) {
+    let is_there = |name: &str| fs::symlink_metadata(path.join(name)).is_ok();
+    // One of them is there from before everything else until after it.
+    let is_used = || is_there(ids::NAME) || is_there(changes::INSTANCES);
+    if is_used() {
         return Ok(true);
     }
     let mut names = match fs::read_dir(path) {
@@ -96,9 +98,11 @@ fn is_of_images(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
         entries => entries?,
     };
-    names.try_fold(true, |so_far, entry| {
-        Ok(so_far && entry?.file_name() == changes::LAYERS)
-    })
+    let is_empty = names.try_fold(true, |so_far, entry: io::Result<fs::DirEntry>| {
+        Ok::<_, io::Error>(so_far && entry?.file_name() == changes::LAYERS)
+    })?;
+    // What was found may be of a start that began meanwhile.
+    Ok(is_empty || is_used())
 }
 
 /// The data directory as it is, whatever ids it was made with; `None` when there is none, or no image has used it.
