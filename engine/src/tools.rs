@@ -6,6 +6,7 @@
 //! that is not unpacked yet.
 
 mod description;
+mod summed;
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, Read};
@@ -13,10 +14,10 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::marker;
 use description::Description;
+use summed::Summed;
 
 /// Where the tools are while the container runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,36 +249,6 @@ impl Tool {
     }
 }
 
-/// Sums what is written to it, and writes it on.
-struct Summed<W> {
-    sum: Sha256,
-    to: W,
-}
-
-impl<W> Summed<W> {
-    fn new(to: W) -> Self {
-        let sum = Sha256::new();
-        Summed { sum, to }
-    }
-
-    /// Whether that was this tool.
-    fn is(self, tool: &Tool) -> bool {
-        marker::hex(&self.sum.finalize()) == tool.sha256
-    }
-}
-
-impl<W: io::Write> io::Write for Summed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.to.write(bytes)?;
-        self.sum.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
-}
-
 /// Unpacks `tools` from the image, whose first tool is at `offset`, below `to`.
 ///
 /// # Errors
@@ -320,8 +291,10 @@ impl Read for Span<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use sha2::{Digest as _, Sha256};
     use std::io::Write;
+
+    use super::*;
 
     fn tool(name: &str, offset: u64, size: u64, links: &[&str]) -> Tool {
         Tool {

@@ -120,7 +120,8 @@ fn understand(arguments: &[OsString]) -> Result<Option<Invocation>, Failure> {
     }
 }
 
-/// Whether it lasts, or is worth that the next one is fast.
+/// Whether a copy of the program is to be kept for it: it runs for long, and should not keep the program in memory meanwhile, or it
+/// changes the image, and more of that will follow.
 fn needs_kept(invocation: &Invocation) -> bool {
     match invocation {
         Invocation::Help(_) => false,
